@@ -1,0 +1,31 @@
+# CUDA and NCCL come along when a toolkit is there. Sets TERCET_HAVE_CUDA and tercet::nccl (empty without CUDA).
+set(TERCET_HAVE_CUDA FALSE)
+add_library(tercet_nccl INTERFACE)
+add_library(tercet::nccl ALIAS tercet_nccl)
+if(NOT TERCET_CUDA STREQUAL "OFF")
+  include(CheckLanguage)
+  if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+    set(CMAKE_CUDA_ARCHITECTURES 80 90)
+  endif()
+  check_language(CUDA)
+  if(CMAKE_CUDA_COMPILER)
+    set(TERCET_HAVE_CUDA TRUE)
+  elseif(TERCET_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "TERCET_CUDA=ON, but no CUDA compiler was found (nvcc is not on the path); "
+                        "load the CUDA toolkit or configure with -DTERCET_CUDA=AUTO")
+  endif()
+endif()
+
+if(TERCET_HAVE_CUDA)
+  enable_language(CUDA)
+  set(CMAKE_CUDA_STANDARD 17)  # CMake 3.25 knows no later standard for nvcc 13
+  find_package(CUDAToolkit REQUIRED)
+  # The NCCL that LibTorch's wheel was built with, else the system's.
+  file(GLOB wheel_nccl "${TERCET_VENV}/lib/python3*/site-packages/nvidia/nccl")
+  find_path(NCCL_INCLUDE nccl.h HINTS ${wheel_nccl}/include REQUIRED)
+  find_library(NCCL_LIBRARY NAMES nccl libnccl.so.2 HINTS ${wheel_nccl}/lib REQUIRED)
+  target_include_directories(tercet_nccl SYSTEM INTERFACE ${NCCL_INCLUDE})
+  target_link_libraries(tercet_nccl INTERFACE ${NCCL_LIBRARY} CUDA::cudart)
+  target_compile_definitions(tercet_nccl INTERFACE TERCET_HAVE_CUDA=1)
+endif()
+message(STATUS "CUDA and NCCL: ${TERCET_HAVE_CUDA}")

@@ -1,0 +1,31 @@
+# Compiler behaviour that every target of ours shares, as targets and not as global flags.
+find_program(TERCET_CCACHE ccache)
+if(TERCET_CCACHE)
+  set(CMAKE_C_COMPILER_LAUNCHER "${TERCET_CCACHE}")
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${TERCET_CCACHE}")
+  set(CMAKE_CUDA_COMPILER_LAUNCHER "${TERCET_CCACHE}")
+endif()
+
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+
+add_library(tercet_warnings INTERFACE)
+add_library(tercet::warnings ALIAS tercet_warnings)
+target_compile_options(tercet_warnings INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wno-unused-parameter>)
+
+add_library(tercet_instrumentation INTERFACE)
+if(TERCET_COVERAGE)
+  target_compile_options(tercet_instrumentation INTERFACE --coverage -O0 -g1)
+  target_link_options(tercet_instrumentation INTERFACE --coverage)
+endif()
+if(TERCET_SANITIZE)
+  target_compile_options(tercet_instrumentation INTERFACE -fsanitize=${TERCET_SANITIZE} -fno-omit-frame-pointer -g1)
+  target_link_options(tercet_instrumentation INTERFACE -fsanitize=${TERCET_SANITIZE})
+endif()
+
+find_program(TERCET_MOLD mold)
+if(TERCET_MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()

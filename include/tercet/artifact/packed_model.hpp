@@ -1,0 +1,54 @@
+// Artifacts: files another program loads. The packed model is the master; every other export is made from its trits.
+//
+//   bitnet_quantized_model.pt     {format, version, config, quantization, state_dict, scale_factors}
+//   bitnet_dequantized_fp16.pt    {name: fp16 tensor}: a plain state dict, the primary output of the seed
+//   hf/                           config.json, model.safetensors (fp16), tokenizer files, generation_config.json
+// Layouts: docs/formats.md.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tercet/model_io/model_config.hpp"
+#include "tercet/model_io/weights.hpp"
+#include "tercet/quant/format.hpp"
+
+namespace tercet {
+
+struct PackedTensor {
+  std::string name;          // Hugging Face name
+  std::string role;          // to_string(Role)
+  bool input_first = false;  // stored transposed to [out, in]; given back as [in, out]
+  StoredTensor stored;
+};
+
+struct PackedModel {
+  ModelConfig config;
+  int activation_bits = 8;
+  std::vector<PackedTensor> tensors;  // each parameter once (a tied head is the embedding)
+  nlohmann::json provenance;          // hashes, versions, source
+};
+
+void write_packed_model(const std::filesystem::path& file, const PackedModel& model);
+PackedModel read_packed_model(
+    const std::filesystem::path& file);  // DataError naming the tensor for anything inconsistent
+
+// Dequantized tensors under their Hugging Face names and layouts, fp16.
+NamedTensors dequantized_tensors(const PackedModel& model);
+void write_dequantized_pt(const std::filesystem::path& file, const PackedModel& model);
+// config.json (with torch_dtype float16), model.safetensors, generation_config.json and the tokenizer of
+// `tokenizer_folder`.
+void write_hf_folder(const std::filesystem::path& folder, const PackedModel& model,
+                     const std::filesystem::path& model_folder, const std::filesystem::path& tokenizer_folder);
+
+// The independent check of a written artifact folder: opens every file anew, compares the dequantized tensors bit by
+// bit with what the packed codes and scales stand for, checks hashes in compression_metadata.json. Returns the
+// findings; empty: all well.
+std::vector<std::string> verify_artifacts(const std::filesystem::path& folder);
+
+}  // namespace tercet

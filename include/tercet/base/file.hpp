@@ -1,0 +1,53 @@
+// Files: memory-mapped reading, bounded reading, and publication by rename, so that a reader never sees half a file.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace tercet {
+
+// A whole file mapped read-only. Move-only. An empty file gives an empty span.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::filesystem::path& path);  // throws StoreError
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+  std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+  const std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+// Reads a file of at most `limit` bytes (untrusted input has a bound). Throws StoreError when it cannot be read,
+// DataError when it is larger.
+std::string read_file(const std::filesystem::path& path, std::uintmax_t limit = std::uintmax_t{1} << 30);
+
+// Writes to a temporary name beside `path`, fsyncs, renames, fsyncs the folder. Throws StoreError; the old file stays.
+void write_file_atomically(const std::filesystem::path& path, std::string_view content);
+
+// fsync of a file or folder. Throws StoreError.
+void sync_path(const std::filesystem::path& path);
+
+// Fsyncs everything in `staged`, renames it to `target` (which must not exist) and fsyncs the parent. Throws
+// StoreError.
+void publish_directory(const std::filesystem::path& staged, const std::filesystem::path& target);
+
+// Resolves `name` inside `folder`; throws DataError if it is absolute, has "..", or a link leads out of the folder.
+std::filesystem::path path_inside(const std::filesystem::path& folder, const std::string& name);
+
+// Bytes free for this user on the file system of `path` (or of its nearest existing parent).
+std::uintmax_t free_space(const std::filesystem::path& path);
+
+}  // namespace tercet

@@ -1,0 +1,36 @@
+// SHA-256 and a fast 64-bit hash for sampling decisions.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace tercet {
+
+class Sha256 {
+ public:
+  Sha256();
+  ~Sha256();
+  Sha256(const Sha256&) = delete;
+  Sha256& operator=(const Sha256&) = delete;
+  void update(std::span<const std::byte> bytes);
+  void update(std::string_view text);
+  std::string hex();  // lower case, 64 characters; the object cannot be updated afterwards
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+std::string sha256_hex(std::string_view text);
+std::string sha256_hex(std::span<const std::byte> bytes);
+std::string sha256_file(const std::filesystem::path& path);  // throws StoreError
+
+// First 8 bytes of SHA-256, big endian: stable across machines, good enough to split documents by.
+std::uint64_t hash64(std::string_view text);
+
+}  // namespace tercet

@@ -1,0 +1,46 @@
+// The process's place in the job: MPI started and ended, this rank's device, and who sits where.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "tercet/comm/communicator.hpp"
+
+namespace tercet {
+
+struct CommOptions {
+  std::string backend = "auto";   // auto | self | mpi | nccl; auto: nccl with GPUs, else mpi, self with one rank
+  std::string device = "auto";    // auto | cpu | cuda
+  bool allow_shared_gpu = false;  // several ranks on one GPU (tests): NCCL gets a different NCCL_HOSTID per rank
+  double timeout_s = 600.0;       // of one collective on a device
+  int threads_per_rank = 0;       // 0: the cores of this rank's share of the node
+};
+
+// Starts MPI (MPI_THREAD_MULTIPLE) if the process was launched by mpirun or srun, else runs as a single rank.
+// Constructed once, in main. Ends MPI when destroyed.
+class Runtime {
+ public:
+  Runtime(int* argc, char*** argv);
+  ~Runtime();
+  Runtime(const Runtime&) = delete;
+  Runtime& operator=(const Runtime&) = delete;
+
+  // Collective. Chooses devices (local rank from MPI_Comm_split_type(SHARED)), sets threads, refuses two ranks on one
+  // GPU with a ConfigError before NCCL is touched, and returns the communicator for data.
+  std::unique_ptr<Communicator> connect(const CommOptions& options);
+
+  // Host-only communicator that works before connect(); collective uses of it agree on errors at start.
+  Communicator& control();
+
+  const std::string& device() const;  // "cpu" or "cuda:N"
+  std::string placement_table();      // collective: rank, host, local rank, device, cores, threads; text on every rank
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// Loads libtorch_cuda when a GPU and the library are there. Returns the number of usable GPUs. Thread-safe, idempotent.
+int cuda_device_count();
+
+}  // namespace tercet

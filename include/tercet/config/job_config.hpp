@@ -1,0 +1,163 @@
+// The settings of a job as plain structs. Every field has one row in the schema table (config/schema.cpp), which holds
+// its key, type, unit, range, default and a sentence, and from which docs/config.md is made.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace tercet {
+
+struct SourceConfig {
+  std::string path;
+  double weight = 1.0;
+  std::string field = "text";
+};
+
+struct ModelSection {
+  std::string path;       // Hugging Face folder
+  std::string tokenizer;  // folder; empty: model.path
+};
+
+struct DataSection {
+  std::vector<SourceConfig> sources;    // training and calibration text
+  std::vector<std::string> evaluation;  // held-out files; empty: the held-out documents of the sources
+  double held_out_fraction = 0.05;
+  std::int64_t sequence_length = 256;
+  std::string cache;  // folder of token files; empty: <output>/tokens
+};
+
+struct CalibrationSection {
+  std::optional<std::int64_t> samples;  // sequences; default by size category: 500, 1000, 2000, 5000
+  std::int64_t shards = 64;             // logical shards
+  std::int64_t batch = 8;               // sequences in one forward pass of a shard
+  bool second_moment = false;           // collect X'X
+};
+
+struct QuantizationSection {
+  std::string granularity = "group";  // tensor | channel | group
+  std::int64_t group_size = 128;
+  std::string rule = "absmean";      // absmean | calibrated
+  std::int64_t embedding_bits = 8;   // 16 | 8
+  std::int64_t head_bits = 8;        // 16 | 8 (untied heads)
+  std::int64_t activation_bits = 8;  // 8 | 16
+  std::vector<std::string> skip;     // patterns of parameter names kept in fp16 ("*" and "?")
+};
+
+struct TrainingSection {
+  bool enabled = true;
+  std::int64_t tokens = 2000000;  // budget
+  std::int64_t global_batch_tokens = 4096;
+  std::int64_t micro_batch = 8;          // sequences of one forward pass on one rank
+  std::string optimizer = "mugrokfast";  // adamw | mugrokfast
+  double learning_rate = 1e-3;           // AdamW: all; MuGrokfast: embeddings, head, vectors
+  double muon_learning_rate = 0.01;      // MuGrokfast: matrices inside the blocks
+  double momentum = 0.95;                // Muon
+  std::int64_t newton_schulz_steps = 5;
+  double grokfast_alpha = 0.98;
+  double grokfast_lambda = 0.0;
+  double qk_clip = 0.0;  // largest attention logit allowed; 0: off
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double epsilon = 1e-8;
+  double weight_decay = 0.0;
+  double gradient_clip = 1.0;  // global norm; 0: off
+  double distillation = 1.0;   // weight of KL to the teacher; 1 - it is the weight of cross-entropy
+  double warmup_fraction = 0.02;
+  std::string schedule = "linear";   // constant | linear | cosine
+  double final_learning_rate = 0.0;  // share of the peak at the end
+  bool bfloat16 = true;              // autocast where the hardware has it
+  std::int64_t evaluate_every = 0;   // steps; 0: ten times over the budget
+  std::int64_t patience = 0;         // evaluations without improvement before stopping; 0: never
+};
+
+struct EvaluationSection {
+  std::int64_t sequence_length = 256;
+  std::int64_t windows = 200;  // 0: all
+  std::int64_t batch = 8;      // windows in one forward pass
+};
+
+struct GateSetting {
+  std::string severity = "fail";  // fail | warn | off
+  double threshold = 0;
+};
+
+struct GatesSection {
+  GateSetting compression{"fail", 0};         // 0: the size category's target (6, 8, 10, 12)
+  std::string compression_baseline = "fp32";  // fp32 | fp16 | file
+  GateSetting sparsity{"fail", 0.25};
+  double sparsity_max = 0.45;
+  GateSetting accuracy{"fail", 0.95};
+  GateSetting perplexity{"fail", 0.10};  // (after - before) / before
+  GateSetting agreement{"fail", 0.995};  // dequantized against packed
+  GateSetting gradient_flow{"fail", 1};
+  GateSetting handoff{"fail", 1};
+};
+
+struct DistributedSection {
+  std::string backend = "auto";  // auto | self | mpi | nccl
+  std::string device = "auto";   // auto | cpu | cuda
+  bool allow_shared_gpu = false;
+  double timeout_s = 600;
+  std::int64_t threads_per_rank = 0;
+  double bucket_mb = 4;  // gradient buckets
+};
+
+struct CheckpointSection {
+  std::int64_t every_steps = 100;  // 0: none
+  std::int64_t keep = 2;
+};
+
+struct LogSection {
+  std::string level = "info";  // debug | info | warn | error
+  double interval_s = 10;
+};
+
+// A model trained from scratch by `tercet pretrain`: Llama-shaped.
+struct PretrainSection {
+  std::int64_t hidden_size = 192;
+  std::int64_t intermediate_size = 512;
+  std::int64_t layers = 6;
+  std::int64_t heads = 6;
+  std::int64_t kv_heads = 3;
+  std::int64_t max_positions = 512;
+  bool tied_head = true;
+  std::string tokenizer;  // folder; empty: byte-level, made on the spot
+};
+
+struct JobConfig {
+  std::string name = "job";
+  std::string output;  // run directory (compress) or model folder (pretrain)
+  std::int64_t seed = 42;
+  ModelSection model;
+  DataSection data;
+  CalibrationSection calibration;
+  QuantizationSection quantization;
+  TrainingSection training;
+  EvaluationSection evaluation;
+  GatesSection gates;
+  DistributedSection distributed;
+  CheckpointSection checkpoint;
+  LogSection log;
+  PretrainSection pretrain;
+  std::vector<std::string> written;  // keys the user gave (file or --set): never overwritten by adaptive defaults
+};
+
+// Reads YAML, applies overrides ("a.b=c"; lists in YAML flow form), checks everything at once and throws one
+// ConfigError that lists every mistake as file:line:column: key: problem; nearest valid key. Relative paths in the file
+// are relative to the file's folder; in overrides, to the current one.
+JobConfig load_job_config(const std::filesystem::path& file, const std::vector<std::string>& overrides);
+
+// Defaults by parameter count (tiny < 50 M, small < 500 M, medium < 2 B, large) for keys that were not written.
+std::string size_category(std::int64_t parameters);  // "tiny", "small", "medium", "large"
+double compression_target(std::int64_t parameters);  // 6, 8, 10, 12
+void adapt_to_size(JobConfig& config, std::int64_t parameters);
+
+std::string to_yaml(const JobConfig& config);      // resolved; loading it gives the same config
+std::string fingerprint(const JobConfig& config);  // SHA-256 over keys that change results (not output, log,
+                                                   // distributed, checkpoint, name, data.cache)
+std::string config_reference();                    // docs/config.md
+
+}  // namespace tercet

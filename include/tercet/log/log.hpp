@@ -1,0 +1,56 @@
+// What the program says: events to the console and to one file per rank. The only user of spdlog and fmt is log.cpp.
+//
+// Two kinds of speech: info/warn/error are reached by every rank and shown once (rank 0's console; each rank's file);
+// the *_here forms are said by one rank and carry its number. stdout is kept for results: the console is stderr.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace tercet::log {
+
+enum class Level { kDebug, kInfo, kWarn, kError };
+
+struct Options {
+  int rank = 0;
+  int world_size = 1;
+  Level level = Level::kInfo;
+  std::filesystem::path directory;  // empty: console only; else <directory>/rank-0000.log
+  double line_interval_s = 10.0;    // progress lines when stderr is no terminal
+};
+
+void open(const Options& options);  // may be called again (before the rank is known, then with it)
+void close();                       // flushes; safe to call twice
+
+void debug(std::string_view message);
+void info(std::string_view message);
+void warn(std::string_view message);
+void error(std::string_view message);
+void info_here(std::string_view message);
+void warn_here(std::string_view message);
+void error_here(std::string_view message);
+
+// Progress of one stage: one live line on a terminal (rate and time left), else a line every line_interval_s.
+// Silent on ranks other than 0. The destructor ends the line with the total and the time it took.
+class Progress {
+ public:
+  Progress(std::string stage, std::uint64_t total, std::string unit);
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+  void update(std::uint64_t done, std::string_view suffix = "");  // e.g. suffix "loss 2.31"
+
+ private:
+  void show(std::string_view suffix, bool last);
+  std::string stage_;
+  std::uint64_t total_;
+  std::uint64_t done_ = 0;
+  std::string unit_;
+  std::chrono::steady_clock::time_point start_;
+  std::chrono::steady_clock::time_point shown_;
+};
+
+}  // namespace tercet::log

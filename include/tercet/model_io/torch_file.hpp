@@ -1,0 +1,36 @@
+// PyTorch zip files (.pt, .bin): a restricted reader that runs nothing, and a writer whose files load with plain
+// torch.load(path) (weights_only=True, the default since PyTorch 2.6).
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace tercet {
+
+// What such a file may hold: a tree of plain values.
+struct TorchValue;
+using TorchDict = std::vector<std::pair<std::string, TorchValue>>;  // insertion order kept
+using TorchList = std::vector<TorchValue>;
+struct TorchValue
+    : std::variant<std::monostate, bool, std::int64_t, double, std::string, at::Tensor, TorchList, TorchDict> {
+  using variant::variant;
+};
+
+// Reads a zip-format file made by torch.save: dicts, OrderedDicts, lists, tuples, numbers, strings, tensors and
+// parameters. Every other type is refused with a DataError that names it. Tensors view the mapped file where stored
+// uncompressed. Limits: pickle <= 256 MB, nesting <= 64.
+TorchValue read_torch_file(const std::filesystem::path& file);
+
+// Writes dicts, lists, scalars, strings and contiguous CPU tensors. Temporary name, fsync, rename. Throws StoreError.
+void write_torch_file(const std::filesystem::path& file, const TorchValue& value);
+
+// The entry of a dict; throws DataError naming `where` if absent or of another type.
+const TorchValue& torch_entry(const TorchDict& dict, const std::string& key, const std::string& where);
+
+}  // namespace tercet

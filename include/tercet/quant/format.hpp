@@ -1,0 +1,86 @@
+// Number formats in which a parameter is stored, and the exact value that the stored form stands for.
+//
+//   ternary   W ~ s T, T in {-1, 0, 1} at 2 bits (code = T + 1, four codes a byte, first in the low bits; rows padded
+//             to whole bytes), scales fp16 per tensor, output channel or group of input columns
+//   int8      W ~ s Q, Q in [-127, 127], one fp16 scale per row: embeddings and head
+//   float16   one fp16 per element: norms, biases, whatever is skipped
+//
+// Everything that trains, packs, exports or evaluates goes through the same functions here, so that the artifact is
+// the model that was trained, to the bit.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace tercet {
+
+enum class NumberFormat { kTernary, kInt8, kFloat16 };
+enum class Granularity { kTensor, kChannel, kGroup };
+enum class TernaryRule { kAbsmean, kCalibrated };
+
+std::string to_string(NumberFormat format);           // "ternary", "int8", "float16"
+std::string to_string(Granularity granularity);       // "tensor", "channel", "group"
+NumberFormat number_format(const std::string& name);  // throws DataError
+Granularity granularity(const std::string& name);     // throws DataError
+
+struct FormatSpec {
+  NumberFormat format = NumberFormat::kFloat16;
+  Granularity granularity = Granularity::kGroup;  // ternary
+  std::int64_t group_size = 128;                  // ternary by group; the last group of a row may be shorter
+};
+
+// A parameter as stored. Matrices are [out, in] (a Conv1D weight is transposed before and after by the caller).
+struct StoredTensor {
+  FormatSpec spec;
+  std::vector<std::int64_t> shape;
+  at::Tensor codes;   // ternary: uint8 [out, ceil(in / 4)]; int8: int8 [rows, columns]; float16: half, `shape`
+  at::Tensor scales;  // half; ternary: [1], [out, 1] or [out, groups]; int8: [rows, 1]; float16: undefined
+};
+
+// Trits int8 [out, in] and fp16 scales of a weight [out, in] (float32, CPU or device).
+struct TernaryTensor {
+  at::Tensor trits;
+  at::Tensor scales;
+};
+
+// BitNet b1.58 (Ma et al. 2024, eq. 1-3): s = max(mean|w|, 1e-5) in fp32 rounded to fp16, T = clamp(round_half_even(w /
+// s), -1, 1).
+TernaryTensor ternarize_absmean(const at::Tensor& weight, const FormatSpec& spec);
+
+// Per scale block, the threshold and scale that minimise sum_j m_j (w_j - s T_j)^2 with column weights m (mean square
+// of the inputs, [in]): for each count of non-zeros by decreasing |w| the best scale is sum m|w| / sum m over them; all
+// counts are tried. Within 10-90 % non-zeros so that a block never vanishes.
+TernaryTensor ternarize_calibrated(const at::Tensor& weight, const FormatSpec& spec, const at::Tensor& mean_square);
+
+// Per-row symmetric int8: s = max|w| / 127 rounded to fp16.
+StoredTensor store_int8(const at::Tensor& weight);
+StoredTensor store_float16(const at::Tensor& value);
+StoredTensor store_ternary(const TernaryTensor& ternary, const FormatSpec& spec);  // packs
+// By spec, with the absmean rule for ternary.
+StoredTensor store(const at::Tensor& value, const FormatSpec& spec);
+
+at::Tensor unpack_trits(const StoredTensor& stored);  // int8 [out, in]
+// The values that the stored form stands for, as float32, each exactly representable in fp16 (int8: Q * s rounded to
+// fp16).
+at::Tensor dequantize(const StoredTensor& stored);
+// Bytes of codes and scales.
+std::uint64_t stored_bytes(const StoredTensor& stored);
+std::uint64_t expected_bytes(const std::vector<std::int64_t>& shape, const FormatSpec& spec);
+
+// What dequantize(store(value, spec)) gives, without packing, written into `out` (float32, same shape): one pass, used
+// at every training step. The straight-through gradient is the identity: the gradient at `out` is taken as the
+// gradient at `value` (Bengio et al. 2013).
+void fake_quantize(const at::Tensor& value, const FormatSpec& spec, at::Tensor out);
+
+struct ErrorMeasures {
+  double relative = 0;           // ||W - Q||_F / ||W||_F
+  double weighted_relative = 0;  // columns weighted by mean_square; equal to relative without it
+  double sparsity = 0;           // zeros among the trits (ternary), exact zeros otherwise
+};
+ErrorMeasures measure_error(const at::Tensor& weight, const at::Tensor& dequantized,
+                            const at::Tensor& mean_square = {});
+
+}  // namespace tercet

@@ -1,0 +1,86 @@
+// Text made ready for ranks: local sources tokenized once into a memory-mapped token file, split into training and
+// held-out documents by hash, cut into logical shards and samples that do not depend on the number of ranks.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tercet/base/file.hpp"
+#include "tercet/comm/communicator.hpp"
+#include "tercet/text/tokenizer.hpp"
+
+namespace tercet {
+
+struct TextSource {
+  std::string path;     // a file, a folder (all files below it), or a glob ("*", "?", "**"); .txt .jsonl (+ .gz .zst),
+                        // other suffixes are plain text
+  double weight = 1.0;  // share of the training samples, relative to the other sources
+  std::string field = "text";  // of each JSON line
+};
+
+struct SourceRecord {  // what went in, for the run file
+  std::string path;
+  std::string sha256;  // of the text files' bytes, in order
+  std::uint64_t bytes = 0, documents = 0, tokens = 0, held_out_documents = 0, held_out_tokens = 0;
+  double weight = 1.0;
+};
+
+// A token file: uint16 or uint32 ids, mapped. Layout in docs/formats.md.
+class TokenFile {
+ public:
+  explicit TokenFile(const std::filesystem::path& path);
+  std::uint64_t size() const;
+  void read(std::uint64_t begin, std::span<std::int64_t> out) const;  // ids [begin, begin + out.size())
+
+ private:
+  MappedFile file_;
+};
+
+struct DatasetOptions {
+  std::vector<TextSource> sources;
+  double held_out_fraction = 0.05;  // of documents, by hash of the document's bytes
+  std::filesystem::path cache;      // where token files are kept, keyed by hashes of text, tokenizer and split rules
+  std::int64_t sequence_length = 256;
+  std::uint64_t seed = 42;
+};
+
+class Dataset {
+ public:
+  // Collective. Ranks tokenize different parts; rank 0 publishes. A missing, empty or non-UTF-8 source is a DataError
+  // naming the file (and byte offset) on all ranks. Documents are joined by EOS (where the tokenizer has one).
+  static Dataset prepare(Communicator& comm, const DatasetOptions& options, const Tokenizer& tokenizer);
+
+  const std::vector<SourceRecord>& sources() const { return records_; }
+  std::uint64_t training_tokens() const;
+  std::uint64_t held_out_tokens() const;
+
+  // Training sample `index`: sequence_length ids. Pure function of (seed, epoch implied by index, index): source by
+  // weight, then a permutation of that source's sequences per epoch. Any rank finds any sample without state.
+  void training_sample(std::uint64_t index, std::span<std::int64_t> ids) const;
+  std::uint64_t held_out_windows() const;  // non-overlapping sequence_length windows
+  void held_out_window(std::uint64_t index, std::span<std::int64_t> ids) const;  // [0, held_out_windows())
+
+ private:
+  std::vector<SourceRecord> records_;
+  struct Source;
+  std::vector<std::shared_ptr<const Source>> sources_;
+  DatasetOptions options_;
+};
+
+// Logical shards: a fixed cut of `items` into `shards` contiguous runs, whatever the number of ranks.
+struct ShardRange {
+  std::uint64_t begin = 0, end = 0;
+};
+ShardRange shard_range(std::uint64_t items, std::uint64_t shards, std::uint64_t shard);
+// The shards of one rank: a contiguous run, sizes differing by at most one.
+ShardRange shards_of_rank(std::uint64_t shards, int rank, int world_size);
+
+// The evaluation protocol on one text file: all ids in one stream, no BOS, non-overlapping windows of `length`, at most
+// `windows` (0: all). The file is read as one text (invalid UTF-8 is a DataError).
+std::vector<std::int32_t> tokenize_file(const std::filesystem::path& path, const Tokenizer& tokenizer);
+
+}  // namespace tercet

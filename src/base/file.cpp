@@ -1,0 +1,153 @@
+#include "tercet/base/file.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "tercet/base/error.hpp"
+
+namespace tercet {
+namespace fs = std::filesystem;
+namespace {
+
+// A file descriptor that closes itself.
+class Descriptor {
+ public:
+  Descriptor(const fs::path& path, int flags, mode_t mode = 0644)
+      : fd_(::open(path.c_str(), flags | O_CLOEXEC, mode)) {}
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  bool valid() const { return fd_ >= 0; }
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+StoreError io_error(const std::string& what, const fs::path& path, const std::string& hint = "") {
+  return StoreError(what + " '" + path.string() + "'", std::strerror(errno), hint);
+}
+
+void write_all(int fd, std::string_view content, const fs::path& path) {
+  while (!content.empty()) {
+    const ssize_t written = ::write(fd, content.data(), content.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) throw io_error("cannot write", path, "check free space and permissions");
+    content.remove_prefix(static_cast<std::size_t>(written));
+  }
+}
+
+}  // namespace
+
+MappedFile::MappedFile(const fs::path& path) : path_(path) {
+  Descriptor file(path, O_RDONLY);
+  struct stat status {};
+  if (!file.valid() || ::fstat(file.get(), &status) != 0) throw io_error("cannot open", path);
+  if (!S_ISREG(status.st_mode)) throw StoreError("cannot read '" + path.string() + "'", "it is not a regular file");
+  size_ = static_cast<std::size_t>(status.st_size);
+  if (size_ == 0) return;
+  void* address = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
+  if (address == MAP_FAILED) throw io_error("cannot map", path);
+  data_ = static_cast<const std::byte*>(address);
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept {
+  *this = std::move(other);
+}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+std::string read_file(const fs::path& path, std::uintmax_t limit) {
+  const MappedFile file(path);
+  if (file.bytes().size() > limit) {
+    throw DataError("'" + path.string() + "' is too large",
+                    std::to_string(file.bytes().size()) + " bytes, at most " + std::to_string(limit) + " are read");
+  }
+  return std::string(file.text());
+}
+
+void write_file_atomically(const fs::path& path, std::string_view content) {
+  static std::atomic<unsigned> counter{0};
+  const fs::path staged =
+      path.string() + ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(counter.fetch_add(1));
+  try {
+    {
+      Descriptor file(staged, O_WRONLY | O_CREAT | O_TRUNC);
+      if (!file.valid()) throw io_error("cannot create", staged, "check that the folder exists and is writable");
+      write_all(file.get(), content, staged);
+      if (::fsync(file.get()) != 0) throw io_error("cannot fsync", staged);
+    }
+    if (::rename(staged.c_str(), path.c_str()) != 0) throw io_error("cannot publish", path);
+  } catch (...) {
+    ::unlink(staged.c_str());
+    throw;
+  }
+  sync_path(path.has_parent_path() ? path.parent_path() : fs::path("."));
+}
+
+void sync_path(const fs::path& path) {
+  Descriptor file(path, O_RDONLY);
+  // Some file systems do not sync folders; that is the file system's promise, not a fault of the write.
+  if (!file.valid() || (::fsync(file.get()) != 0 && errno != EINVAL)) throw io_error("cannot fsync", path);
+}
+
+void publish_directory(const fs::path& staged, const fs::path& target) {
+  for (const auto& entry : fs::recursive_directory_iterator(staged)) {
+    if (entry.is_regular_file() || entry.is_directory()) sync_path(entry.path());
+  }
+  sync_path(staged);
+  if (fs::exists(fs::symlink_status(target))) {
+    throw StoreError("cannot publish '" + target.string() + "'", "it exists already");
+  }
+  if (::rename(staged.c_str(), target.c_str()) != 0) throw io_error("cannot publish", target);
+  sync_path(target.has_parent_path() ? target.parent_path() : fs::path("."));
+}
+
+fs::path path_inside(const fs::path& folder, const std::string& name) {
+  const auto refuse = [&](const std::string& reason) {
+    return DataError("file name '" + name + "' in '" + folder.string() + "' is refused", reason,
+                     "names must stay inside the model folder");
+  };
+  const fs::path relative(name);
+  if (name.empty() || relative.is_absolute()) throw refuse("it is empty or absolute");
+  for (const auto& part : relative) {
+    if (part == "..") throw refuse("it contains '..'");
+  }
+  const fs::path root = fs::weakly_canonical(folder);
+  const fs::path resolved = fs::weakly_canonical(folder / relative);
+  const auto [end, rest] = std::mismatch(root.begin(), root.end(), resolved.begin(), resolved.end());
+  if (end != root.end()) throw refuse("it leads out of the folder");
+  return folder / relative;
+}
+
+std::uintmax_t free_space(const fs::path& path) {
+  fs::path existing = fs::absolute(path);
+  while (!fs::exists(existing) && existing.has_parent_path() && existing != existing.parent_path()) {
+    existing = existing.parent_path();
+  }
+  std::error_code error;
+  const auto space = fs::space(existing, error);
+  if (error) throw StoreError("cannot read the free space of '" + existing.string() + "'", error.message());
+  return space.available;
+}
+
+}  // namespace tercet
