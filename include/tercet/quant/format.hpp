@@ -19,7 +19,7 @@ namespace tercet {
 
 enum class NumberFormat { kTernary, kInt8, kFloat16 };
 enum class Granularity { kTensor, kChannel, kGroup };
-enum class TernaryRule { kAbsmean, kCalibrated };
+enum class TernaryRule { kAbsmean, kLeastSquares, kCalibrated };
 
 std::string to_string(NumberFormat format);           // "ternary", "int8", "float16"
 std::string to_string(Granularity granularity);       // "tensor", "channel", "group"
@@ -30,6 +30,7 @@ struct FormatSpec {
   NumberFormat format = NumberFormat::kFloat16;
   Granularity granularity = Granularity::kGroup;  // ternary
   std::int64_t group_size = 128;                  // ternary by group; the last group of a row may be shorter
+  TernaryRule rule = TernaryRule::kAbsmean;       // ternary
 };
 
 // A parameter as stored. Matrices are [out, in] (a Conv1D weight is transposed before and after by the caller).
@@ -40,27 +41,35 @@ struct StoredTensor {
   at::Tensor scales;  // half; ternary: [1], [out, 1] or [out, groups]; int8: [rows, 1]; float16: undefined
 };
 
-// Trits int8 [out, in] and fp16 scales of a weight [out, in] (float32, CPU or device).
+// Trits int8 [out, in] and fp16 scales of a weight [out, in].
 struct TernaryTensor {
   at::Tensor trits;
   at::Tensor scales;
 };
 
-// BitNet b1.58 (Ma et al. 2024, eq. 1-3): s = max(mean|w|, 1e-5) in fp32 rounded to fp16, T = clamp(round_half_even(w /
-// s), -1, 1).
-TernaryTensor ternarize_absmean(const at::Tensor& weight, const FormatSpec& spec);
+// What calibration adds to a ternary layer. Empty tensors: thresholds 0.5, columns of equal weight.
+struct TernaryCalibration {
+  at::Tensor thresholds;   // float32, shape of the scales: multiples of the block's mean |w| under which a weight is 0
+  at::Tensor mean_square;  // float32 [in]: mean square of each input, the weight of its column in the error
+};
 
-// Per scale block, the threshold and scale that minimise sum_j m_j (w_j - s T_j)^2 with column weights m (mean square
-// of the inputs, [in]): for each count of non-zeros by decreasing |w| the best scale is sum m|w| / sum m over them; all
-// counts are tried. Within 10-90 % non-zeros so that a block never vanishes.
-TernaryTensor ternarize_calibrated(const at::Tensor& weight, const FormatSpec& spec, const at::Tensor& mean_square);
+// The ternary rule over each scale block (tensor, row or group), with m = max(mean |w|, 1e-5) in fp32:
+//   absmean        T = clamp(round_half_even(w / m), -1, 1), s = m           (BitNet b1.58, Ma et al. 2024, eq. 1-3)
+//   least_squares  the same T, s = sum |w| over non-zeros / count: minimises ||w - sT|| for these T
+//   calibrated     T = sign(w) where |w| > t m, s = sum h|w| / sum h over non-zeros, h = mean square of the column's
+//   input
+// s is rounded to fp16 after T is decided. `weight` is float32 or float64 on any device; the result is on its device.
+TernaryTensor ternarize(const at::Tensor& weight, const FormatSpec& spec, const TernaryCalibration& calibration = {});
+
+// The thresholds for the calibrated rule: per scale block the multiple in 0.30, 0.35 .. 0.70 that minimises
+// sum_j h_j (w_j - s T_j)^2 with its best s. The upper end keeps sparsity below 45 % on bell-shaped weights.
+at::Tensor calibrate_thresholds(const at::Tensor& weight, const FormatSpec& spec, const at::Tensor& mean_square);
 
 // Per-row symmetric int8: s = max|w| / 127 rounded to fp16.
 StoredTensor store_int8(const at::Tensor& weight);
 StoredTensor store_float16(const at::Tensor& value);
 StoredTensor store_ternary(const TernaryTensor& ternary, const FormatSpec& spec);  // packs
-// By spec, with the absmean rule for ternary.
-StoredTensor store(const at::Tensor& value, const FormatSpec& spec);
+StoredTensor store(const at::Tensor& value, const FormatSpec& spec, const TernaryCalibration& calibration = {});
 
 at::Tensor unpack_trits(const StoredTensor& stored);  // int8 [out, in]
 // The values that the stored form stands for, as float32, each exactly representable in fp16 (int8: Q * s rounded to
@@ -70,10 +79,11 @@ at::Tensor dequantize(const StoredTensor& stored);
 std::uint64_t stored_bytes(const StoredTensor& stored);
 std::uint64_t expected_bytes(const std::vector<std::int64_t>& shape, const FormatSpec& spec);
 
-// What dequantize(store(value, spec)) gives, without packing, written into `out` (float32, same shape): one pass, used
-// at every training step. The straight-through gradient is the identity: the gradient at `out` is taken as the
-// gradient at `value` (Bengio et al. 2013).
-void fake_quantize(const at::Tensor& value, const FormatSpec& spec, at::Tensor out);
+// What dequantize(store(value, spec, calibration)) gives, without packing, written into `out` (float32, same shape):
+// one pass, used at every training step. The straight-through gradient is the identity: the gradient at `out` is taken
+// as the gradient at `value` (Bengio et al. 2013).
+void fake_quantize(const at::Tensor& value, const FormatSpec& spec, const TernaryCalibration& calibration,
+                   at::Tensor out);
 
 struct ErrorMeasures {
   double relative = 0;           // ||W - Q||_F / ||W||_F
