@@ -25,6 +25,8 @@ std::string to_string(NumberFormat format);           // "ternary", "int8", "flo
 std::string to_string(Granularity granularity);       // "tensor", "channel", "group"
 NumberFormat number_format(const std::string& name);  // throws DataError
 Granularity granularity(const std::string& name);     // throws DataError
+std::string to_string(TernaryRule rule);              // "absmean", "least_squares", "calibrated"
+TernaryRule ternary_rule(const std::string& name);    // throws DataError
 
 struct FormatSpec {
   NumberFormat format = NumberFormat::kFloat16;
@@ -56,8 +58,7 @@ struct TernaryCalibration {
 // The ternary rule over each scale block (tensor, row or group), with m = max(mean |w|, 1e-5) in fp32:
 //   absmean        T = clamp(round_half_even(w / m), -1, 1), s = m           (BitNet b1.58, Ma et al. 2024, eq. 1-3)
 //   least_squares  the same T, s = sum |w| over non-zeros / count: minimises ||w - sT|| for these T
-//   calibrated     T = sign(w) where |w| > t m, s = sum h|w| / sum h over non-zeros, h = mean square of the column's
-//   input
+//   calibrated     T = sign(w) where |w| > t m, s = sum h|w| / sum h over non-zeros, h = mean square of the input
 // s is rounded to fp16 after T is decided. `weight` is float32 or float64 on any device; the result is on its device.
 TernaryTensor ternarize(const at::Tensor& weight, const FormatSpec& spec, const TernaryCalibration& calibration = {});
 
@@ -78,6 +79,10 @@ at::Tensor dequantize(const StoredTensor& stored);
 // Bytes of codes and scales.
 std::uint64_t stored_bytes(const StoredTensor& stored);
 std::uint64_t expected_bytes(const std::vector<std::int64_t>& shape, const FormatSpec& spec);
+// Scale blocks in one row: 1 by tensor and channel, ceil(in / group_size) by group.
+std::int64_t blocks_per_row(std::int64_t columns, const FormatSpec& spec);
+// Shape of the scales of a [rows, columns] matrix: [1], [rows, 1] or [rows, groups].
+std::vector<std::int64_t> scale_shape(std::int64_t rows, std::int64_t columns, const FormatSpec& spec);
 
 // What dequantize(store(value, spec, calibration)) gives, without packing, written into `out` (float32, same shape):
 // one pass, used at every training step. The straight-through gradient is the identity: the gradient at `out` is taken
