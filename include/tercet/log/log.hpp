@@ -2,6 +2,9 @@
 //
 // Two kinds of speech: info/warn/error are reached by every rank and shown once (rank 0's console; each rank's file);
 // the *_here forms are said by one rank and carry its number. stdout is kept for results: the console is stderr.
+//
+// Everything here is thread-safe and works before open() as well (console only, as rank 0), so that tests and libraries
+// need no set-up.
 #pragma once
 
 #include <chrono>
@@ -22,8 +25,9 @@ struct Options {
   double line_interval_s = 10.0;    // progress lines when stderr is no terminal
 };
 
-void open(const Options& options);  // may be called again (before the rank is known, then with it)
-void close();                       // flushes; safe to call twice
+// May be called again (before the rank is known, then with it). Throws StoreError when the folder cannot be written.
+void open(const Options& options);
+void close();  // flushes and leaves the file; the console stays. Safe to call twice
 
 void debug(std::string_view message);
 void info(std::string_view message);
@@ -34,7 +38,8 @@ void warn_here(std::string_view message);
 void error_here(std::string_view message);
 
 // Progress of one stage: one live line on a terminal (rate and time left), else a line every line_interval_s.
-// Silent on ranks other than 0. The destructor ends the line with the total and the time it took.
+// Silent on ranks other than 0. The destructor ends the line with the total and the time it took. A total of 0 means
+// that the end is not known: no percentage and no time left. For use by one thread.
 class Progress {
  public:
   Progress(std::string stage, std::uint64_t total, std::string unit);
@@ -44,13 +49,16 @@ class Progress {
   void update(std::uint64_t done, std::string_view suffix = "");  // e.g. suffix "loss 2.31"
 
  private:
-  void show(std::string_view suffix, bool last);
+  using Clock = std::chrono::steady_clock;
+  std::string line(std::string_view suffix, double seconds) const;
   std::string stage_;
   std::uint64_t total_;
   std::uint64_t done_ = 0;
   std::string unit_;
-  std::chrono::steady_clock::time_point start_;
-  std::chrono::steady_clock::time_point shown_;
+  bool live_ = false;
+  Clock::time_point start_;
+  Clock::time_point drawn_;   // last time the live line changed
+  Clock::time_point logged_;  // last time a whole line was written
 };
 
 }  // namespace tercet::log
