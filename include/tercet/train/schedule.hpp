@@ -1,0 +1,19 @@
+// Learning-rate schedule: linear warm-up, then constant, linear or cosine decay to a final share of the peak.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace tercet {
+
+struct ScheduleOptions {
+  std::int64_t total_steps = 1;
+  std::int64_t warmup_steps = 0;
+  std::string decay = "linear";  // constant | linear | cosine
+  double final_factor = 0.0;     // share of the peak at the last step
+};
+
+// The factor on every learning rate at `step` in [0, total_steps): (step + 1) / warmup during warm-up, 1 at its end.
+double learning_rate_factor(const ScheduleOptions& options, std::int64_t step);
+
+}  // namespace tercet

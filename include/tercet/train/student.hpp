@@ -1,0 +1,57 @@
+// The model being trained: full-precision masters that the optimizer moves, and the values that forward sees, which are
+// what the stored form of the masters stands for. The gradient at the seen value is taken as the gradient at the
+// master (straight-through estimator, Bengio et al. 2013).
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tercet/model/decoder.hpp"
+#include "tercet/quant/format.hpp"
+
+namespace tercet {
+
+struct TrainedParameter {
+  std::string name;
+  Role role = Role::kNorm;
+  bool input_first = false;        // stored [in, out]; quantized as [out, in]
+  std::optional<FormatSpec> spec;  // nullopt: trained and kept in full precision
+  TernaryCalibration calibration;
+  at::Tensor master;  // float32
+  at::Tensor seen;    // leaf of the forward pass; its grad() is the gradient. The master itself without a spec.
+};
+
+// How each parameter of a model is to be stored, in the order of Decoder::parameters().
+struct ParameterPlan {
+  std::optional<FormatSpec> spec;
+  TernaryCalibration calibration;
+};
+
+class Student {
+ public:
+  // Takes the decoder over; `plan` has one entry per parameter.
+  Student(Decoder decoder, const std::vector<ParameterPlan>& plan);
+
+  const Decoder& decoder() const { return decoder_; }
+  Decoder& decoder() { return decoder_; }
+  std::vector<TrainedParameter>& parameters() { return parameters_; }
+  const std::vector<TrainedParameter>& parameters() const { return parameters_; }
+
+  void requantize();  // seen values from masters; called before every step that reads them
+
+  std::vector<at::Tensor> copy_masters() const;
+  void restore_masters(const std::vector<at::Tensor>& masters);  // and requantizes
+
+ private:
+  Decoder decoder_;
+  std::vector<TrainedParameter> parameters_;
+};
+
+// The matrix as quantization sees it: [out, in], whatever the layout of the model.
+at::Tensor as_output_first(const at::Tensor& value, bool input_first);
+
+}  // namespace tercet

@@ -1,0 +1,91 @@
+#include "tercet/train/optimizer.hpp"
+
+#include <ATen/core/grad_mode.h>
+
+#include <cmath>
+#include <map>
+
+#include "optimizer_parts.hpp"
+#include "tercet/base/error.hpp"
+
+namespace tercet {
+namespace {
+
+using train::AdamW;
+using train::GrokfastFilter;
+using train::Muon;
+using train::ParameterList;
+
+class CombinedOptimizer final : public Optimizer {
+ public:
+  CombinedOptimizer(const ParameterList& all, const ParameterList& matrices, const ParameterList& others,
+                    const OptimizerOptions& options, int world_size)
+      : adamw_(others, options) {
+    if (options.kind == "mugrokfast" && options.grokfast_lambda != 0) {
+      filter_ = std::make_unique<GrokfastFilter>(all, options.grokfast_alpha, options.grokfast_lambda);
+    }
+    if (!matrices.empty()) muon_ = std::make_unique<Muon>(matrices, options, world_size);
+  }
+
+  void step(Communicator& comm, double factor) override {
+    const at::NoGradGuard no_grad;
+    if (filter_) filter_->apply();
+    if (muon_) muon_->step(comm, factor);
+    adamw_.step(factor);
+  }
+
+  StateTensors state() const override {
+    StateTensors state;
+    if (filter_) filter_->collect(state);
+    if (muon_) muon_->collect(state);
+    adamw_.collect(state);
+    return state;
+  }
+
+  void load(const StateTensors& saved) override {
+    const at::NoGradGuard no_grad;
+    std::map<std::string, at::Tensor> by_name(saved.begin(), saved.end());
+    for (auto& [name, tensor] : state()) {
+      const auto found = by_name.find(name);
+      if (found == by_name.end() || found->second.sizes() != tensor.sizes()) {
+        throw StoreError("optimizer state '" + name + "' is missing or has another shape",
+                         "the checkpoint is of another model or optimizer");
+      }
+      at::Tensor(tensor).copy_(found->second);
+    }
+  }
+
+ private:
+  std::unique_ptr<GrokfastFilter> filter_;
+  std::unique_ptr<Muon> muon_;
+  AdamW adamw_;
+};
+
+}  // namespace
+
+std::unique_ptr<Optimizer> make_optimizer(std::vector<TrainedParameter>& parameters, const OptimizerOptions& options,
+                                          int world_size) {
+  ParameterList all, matrices, others;
+  for (TrainedParameter& parameter : parameters) {
+    all.push_back(&parameter);
+    const bool by_muon = options.kind == "mugrokfast" && is_block_linear(parameter.role);
+    (by_muon ? matrices : others).push_back(&parameter);
+  }
+  return std::make_unique<CombinedOptimizer>(all, matrices, others, options, world_size);
+}
+
+double clip_gradients(std::vector<TrainedParameter>& parameters, double limit) {
+  const at::NoGradGuard no_grad;
+  double square = 0;
+  for (const TrainedParameter& parameter : parameters) {
+    const double norm = parameter.seen.grad().norm().item<double>();
+    square += norm * norm;
+  }
+  const double norm = std::sqrt(square);
+  if (limit > 0 && norm > limit) {
+    for (TrainedParameter& parameter : parameters) parameter.seen.mutable_grad().mul_(limit / norm);
+  }
+  return norm;
+}
+
+}  // namespace tercet

@@ -1,0 +1,148 @@
+#include "optimizer_parts.hpp"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <utility>
+
+namespace tercet::train {
+namespace {
+
+std::vector<at::Tensor> zeros_like_masters(const ParameterList& parameters) {
+  std::vector<at::Tensor> zeros;
+  for (const TrainedParameter* parameter : parameters) zeros.push_back(at::zeros_like(parameter->master.detach()));
+  return zeros;
+}
+
+void collect_named(StateTensors& state, const std::string& prefix, const ParameterList& parameters,
+                   const std::vector<at::Tensor>& tensors) {
+  for (std::size_t i = 0; i < parameters.size(); ++i) state.emplace_back(prefix + parameters[i]->name, tensors[i]);
+}
+
+// Multiplications of one Newton-Schulz step on a matrix, to share the work out by.
+double orthogonalise_cost(const at::Tensor& matrix) {
+  const auto small = static_cast<double>(std::min(matrix.size(0), matrix.size(1)));
+  const auto large = static_cast<double>(std::max(matrix.size(0), matrix.size(1)));
+  return 2 * small * small * large + small * small * small;
+}
+
+// Largest first to the rank with the least so far.
+std::vector<int> share_out(const std::vector<at::Tensor>& matrices, int world_size) {
+  std::vector<std::size_t> order(matrices.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return orthogonalise_cost(matrices[a]) > orthogonalise_cost(matrices[b]);
+  });
+  std::vector<double> load(static_cast<std::size_t>(world_size), 0.0);
+  std::vector<int> owner(matrices.size());
+  for (std::size_t index : order) {
+    const auto rank = std::min_element(load.begin(), load.end()) - load.begin();
+    owner[index] = static_cast<int>(rank);
+    load[static_cast<std::size_t>(rank)] += orthogonalise_cost(matrices[index]);
+  }
+  return owner;
+}
+
+}  // namespace
+
+GrokfastFilter::GrokfastFilter(ParameterList parameters, double alpha, double lambda)
+    : parameters_(std::move(parameters)), alpha_(alpha), lambda_(lambda), averages_(zeros_like_masters(parameters_)) {}
+
+void GrokfastFilter::apply() {
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    at::Tensor& gradient = parameters_[i]->seen.mutable_grad();
+    averages_[i].mul_(alpha_).add_(gradient, 1 - alpha_);
+    gradient.add_(averages_[i], lambda_);
+  }
+}
+
+void GrokfastFilter::collect(StateTensors& state) const {
+  collect_named(state, "grokfast.", parameters_, averages_);
+}
+
+AdamW::AdamW(ParameterList parameters, const OptimizerOptions& options)
+    : parameters_(std::move(parameters)),
+      options_(options),
+      first_(zeros_like_masters(parameters_)),
+      second_(zeros_like_masters(parameters_)) {
+  for (const TrainedParameter* parameter : parameters_) {
+    steps_.push_back(at::zeros({}, parameter->master.options().requires_grad(false)));
+  }
+}
+
+void AdamW::step(double factor) {
+  // Weight decay is for matrices; norms and biases are left alone.
+  for (const bool matrix : {true, false}) {
+    std::vector<at::Tensor> masters, gradients, first, second, steps;
+    for (std::size_t i = 0; i < parameters_.size(); ++i) {
+      if ((parameters_[i]->master.dim() > 1) != matrix) continue;
+      masters.push_back(parameters_[i]->master.detach());
+      gradients.push_back(parameters_[i]->seen.grad());
+      first.push_back(first_[i]);
+      second.push_back(second_[i]);
+      steps_[i].add_(1);
+      steps.push_back(steps_[i]);
+    }
+    if (masters.empty()) continue;
+    at::_fused_adamw_(masters, gradients, first, second, {}, steps, options_.learning_rate * factor, options_.beta1,
+                      options_.beta2, matrix ? options_.weight_decay : 0.0, options_.epsilon, false, false);
+  }
+}
+
+void AdamW::collect(StateTensors& state) const {
+  collect_named(state, "adamw.first.", parameters_, first_);
+  collect_named(state, "adamw.second.", parameters_, second_);
+  collect_named(state, "adamw.step.", parameters_, steps_);
+}
+
+Muon::Muon(ParameterList parameters, const OptimizerOptions& options, int world_size)
+    : parameters_(std::move(parameters)),
+      options_(options),
+      momentum_(zeros_like_masters(parameters_)),
+      owner_(share_out(momentum_, world_size)),
+      updates_(parameters_.size()) {
+  std::vector<std::int64_t> sizes(static_cast<std::size_t>(world_size), 0);
+  for (std::size_t i = 0; i < momentum_.size(); ++i) sizes[static_cast<std::size_t>(owner_[i])] += momentum_[i].numel();
+  for (std::int64_t size : sizes) shares_.push_back(at::zeros({size}, momentum_.front().options()));
+  std::vector<std::int64_t> used(static_cast<std::size_t>(world_size), 0);
+  for (std::size_t i = 0; i < momentum_.size(); ++i) {
+    const auto rank = static_cast<std::size_t>(owner_[i]);
+    const std::int64_t count = momentum_[i].numel();
+    updates_[i] = shares_[rank].slice(0, used[rank], used[rank] + count).view(momentum_[i].sizes());
+    used[rank] += count;
+  }
+}
+
+void Muon::orthogonalise(std::size_t index) {
+  const at::Tensor nesterov = parameters_[index]->seen.grad().add(momentum_[index], options_.momentum);
+  updates_[index].copy_(newton_schulz(nesterov, options_.newton_schulz_steps, options_.newton_schulz_bfloat16));
+}
+
+void Muon::step(Communicator& comm, double factor) {
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    momentum_[i].mul_(options_.momentum).add_(parameters_[i]->seen.grad());
+    if (owner_[i] == comm.rank()) orthogonalise(i);
+  }
+  for (std::size_t rank = 0; rank < shares_.size(); ++rank) {
+    if (shares_.size() > 1 && shares_[rank].numel() > 0) comm.broadcast(shares_[rank], static_cast<int>(rank));
+  }
+  const double rate = options_.muon_learning_rate * factor;
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    at::Tensor master = parameters_[i]->master.detach();
+    const auto outputs = static_cast<double>(parameters_[i]->input_first ? master.size(1) : master.size(0));
+    const auto inputs = static_cast<double>(parameters_[i]->input_first ? master.size(0) : master.size(1));
+    if (options_.weight_decay != 0) master.mul_(1 - rate * options_.weight_decay);
+    master.add_(updates_[i], -rate * std::sqrt(std::max(1.0, outputs / inputs)));
+  }
+}
+
+void Muon::collect(StateTensors& state) const {
+  collect_named(state, "muon.", parameters_, momentum_);
+}
+
+}  // namespace tercet::train

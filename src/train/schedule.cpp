@@ -1,0 +1,19 @@
+#include "tercet/train/schedule.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+namespace tercet {
+
+double learning_rate_factor(const ScheduleOptions& options, std::int64_t step) {
+  if (step < options.warmup_steps) return static_cast<double>(step + 1) / static_cast<double>(options.warmup_steps);
+  if (options.decay == "constant") return 1.0;
+  const std::int64_t decaying = std::max<std::int64_t>(1, options.total_steps - options.warmup_steps);
+  const double progress =
+      std::min(1.0, static_cast<double>(step - options.warmup_steps) / static_cast<double>(decaying));
+  const double remaining = options.decay == "cosine" ? 0.5 * (1 + std::cos(std::numbers::pi * progress)) : 1 - progress;
+  return options.final_factor + (1 - options.final_factor) * remaining;
+}
+
+}  // namespace tercet

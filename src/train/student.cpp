@@ -1,0 +1,66 @@
+#include "tercet/train/student.hpp"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty_like.h>
+
+#include <utility>
+
+#include "tercet/base/error.hpp"
+
+namespace tercet {
+
+at::Tensor as_output_first(const at::Tensor& value, bool input_first) {
+  return input_first ? value.t().contiguous() : value;
+}
+
+Student::Student(Decoder decoder, const std::vector<ParameterPlan>& plan) : decoder_(std::move(decoder)) {
+  const at::NoGradGuard no_grad;
+  if (plan.size() != decoder_.parameters().size()) {
+    throw DataError("the plan has " + std::to_string(plan.size()) + " entries",
+                    "the model has " + std::to_string(decoder_.parameters().size()) + " parameters");
+  }
+  for (std::size_t i = 0; i < plan.size(); ++i) {
+    Parameter& parameter = decoder_.parameters()[i];
+    TrainedParameter trained{parameter.name,
+                             parameter.role,
+                             parameter.input_first,
+                             plan[i].spec,
+                             plan[i].calibration,
+                             parameter.value.contiguous(),
+                             {}};
+    trained.seen = trained.spec ? at::empty_like(trained.master) : trained.master;
+    trained.seen.set_requires_grad(true);
+    parameter.value = trained.seen;
+    parameters_.push_back(std::move(trained));
+  }
+  requantize();
+}
+
+void Student::requantize() {
+  const at::NoGradGuard no_grad;
+  for (TrainedParameter& parameter : parameters_) {
+    if (!parameter.spec) continue;
+    if (parameter.input_first) {
+      const at::Tensor matrix = as_output_first(parameter.master, true);
+      at::Tensor quantized = at::empty_like(matrix);
+      fake_quantize(matrix, *parameter.spec, parameter.calibration, quantized);
+      parameter.seen.detach().copy_(quantized.t());
+    } else {
+      fake_quantize(parameter.master, *parameter.spec, parameter.calibration, parameter.seen.detach());
+    }
+  }
+}
+
+std::vector<at::Tensor> Student::copy_masters() const {
+  std::vector<at::Tensor> copies;
+  for (const TrainedParameter& parameter : parameters_) copies.push_back(parameter.master.detach().clone());
+  return copies;
+}
+
+void Student::restore_masters(const std::vector<at::Tensor>& masters) {
+  const at::NoGradGuard no_grad;
+  for (std::size_t i = 0; i < parameters_.size(); ++i) parameters_[i].master.detach().copy_(masters.at(i));
+  requantize();
+}
+
+}  // namespace tercet
