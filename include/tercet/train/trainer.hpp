@@ -1,0 +1,73 @@
+// The training loop: data parallel, gradient accumulation to a global batch, distillation from the full-precision
+// teacher, evaluation with the best state kept, checkpoints.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tercet/comm/communicator.hpp"
+#include "tercet/store/checkpoint.hpp"
+#include "tercet/train/optimizer.hpp"
+#include "tercet/train/schedule.hpp"
+#include "tercet/train/student.hpp"
+
+namespace tercet {
+
+struct TrainerOptions {
+  std::string stage = "fine-tune";       // as shown to people
+  std::int64_t sequences_per_step = 16;  // of all ranks together
+  std::int64_t sequence_length = 256;
+  std::int64_t micro_batch = 8;  // sequences of one forward pass on one rank
+  double distillation = 1.0;     // weight of KL; the rest is cross-entropy
+  ScheduleOptions schedule;      // total_steps is the budget
+  OptimizerOptions optimizer;
+  double gradient_clip = 1.0;
+  bool bfloat16 = true;  // autocast of the forward and backward passes
+  std::uint64_t bucket_bytes = 4 << 20;
+  std::int64_t evaluate_every = 0;    // steps; 0: only at the end
+  std::int64_t patience = 0;          // evaluations without improvement; 0: never stops early
+  std::int64_t checkpoint_every = 0;  // steps; 0: none
+  CheckpointOptions checkpoint;
+  std::string fingerprint;  // of the job; a checkpoint of another is not taken up
+};
+
+struct StepRecord {
+  std::int64_t step = 0;                       // 1 for the first
+  double loss = 0, kl = 0, cross_entropy = 0;  // nats per position, over all ranks
+  double gradient_norm = 0;                    // before clipping
+  double learning_rate = 0;                    // AdamW's
+  double tokens_per_second = 0;                // of all ranks
+  double overlapped_buckets = 0;               // share of the reductions started during the backward pass
+};
+
+struct TrainerCallbacks {
+  std::function<void(std::uint64_t index, std::span<std::int64_t> ids)> sample;  // training sequence `index`
+  std::function<double()> held_out_loss;           // collective; of the student as it is; may be empty
+  std::function<void(const StepRecord&)> on_step;  // may be empty
+  std::function<void(std::int64_t step, double loss)> on_evaluation;  // may be empty
+};
+
+struct TrainingResult {
+  std::int64_t steps = 0;         // taken in all attempts
+  std::int64_t resumed_from = 0;  // step of the checkpoint taken up
+  std::uint64_t tokens = 0;
+  double seconds = 0;  // of this attempt, evaluation and checkpoints excluded
+  double first_loss = 0, last_loss = 0;
+  std::optional<double> best_held_out_loss;
+  std::int64_t best_step = 0;
+  bool stopped_early = false;
+};
+
+// Collective. `teacher` may be null (cross-entropy alone). Leaves the student in its best state, requantized. Throws
+// NumericError after three steps in a row with a gradient that is not finite (such steps are not taken).
+TrainingResult run_training(Communicator& comm, Student& student, const Decoder* teacher, const TrainerOptions& options,
+                            const TrainerCallbacks& callbacks);
+
+// Whether this rank's device computes in bfloat16 in hardware.
+bool has_bfloat16(const std::string& device);
+
+}  // namespace tercet
