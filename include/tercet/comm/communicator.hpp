@@ -42,6 +42,8 @@ class Communicator {
   virtual void broadcast(std::span<std::byte> bytes, int root) = 0;
   virtual std::vector<std::string> all_gather(std::string_view mine) = 0;  // one entry per rank, any lengths
   virtual void barrier() = 0;
+  // Like barrier(), but a waiting rank sleeps instead of burning its core: for waits behind long work of another rank.
+  virtual void idle_barrier() { barrier(); }
 
   // Collective, in place, on contiguous tensors of one dtype and shape. float32, float64, int64, (bf16 by NCCL only).
   virtual void all_reduce(at::Tensor tensor, Reduce op) = 0;
@@ -53,13 +55,17 @@ class Communicator {
   [[noreturn]] virtual void abort(int exit_code) = 0;
 };
 
+// The communicator of a job with one rank. Every operation is the identity, on any device.
+std::unique_ptr<Communicator> make_self_communicator();
+
 // Collective conveniences, built on the above.
 std::string broadcast_string(Communicator& comm, std::string text, int root = 0);
 std::int64_t all_reduce_value(Communicator& comm, std::int64_t value, Reduce op);
 double all_reduce_value(Communicator& comm, double value, Reduce op);
 
 // Collective. Runs `action` (which makes no collective call) on every rank; if it threw anywhere, all ranks throw the
-// error of the lowest such rank, with the same class, text and exit code.
+// error of the lowest such rank, with the same class, text and exit code. An exception that is no tercet::Error arrives
+// as an Error with exit code 70 that names the rank.
 void on_every_rank(Communicator& comm, const std::function<void()>& action);
 
 // Collective. Runs `action` on rank 0 alone while the others wait without a timeout, gives its result to all, and
