@@ -43,6 +43,12 @@ void PickleReader::reduce() {
   }
 }
 
+void PickleReader::refuse_object() {
+  pop();
+  const Node& type = top();
+  fail(type.kind == Kind::kGlobal ? refusal(type.text) : "it makes an object of an unnamed type");
+}
+
 // A state_dict is an OrderedDict with an attribute (_metadata: versions of modules). It is dropped; no other object
 // has attributes here.
 void PickleReader::build() {
@@ -57,7 +63,9 @@ void PickleReader::persistent_id() {
                       id.items[0]->text == "storage" && id.items[1]->kind == Kind::kGlobal &&
                       id.items[2]->kind == Kind::kText;
   if (!shaped) fail("a storage is not described as PyTorch does");
-  const std::string& storage_class = id.items[1]->text;
+  // An untyped storage is bytes; only tensors of types that are refused below lie in one.
+  const std::string& named = id.items[1]->text;
+  const std::string storage_class = named == "torch.storage.UntypedStorage" ? "torch.ByteStorage" : named;
   const auto known = std::find_if(kTorchStorages.begin(), kTorchStorages.end(), [&](const auto& entry) {
     return storage_class == "torch." + std::string(entry.first);
   });

@@ -33,6 +33,7 @@ enum Opcode : unsigned char {
   kGlobal = 'c',
   kStackGlobal = 0x93,
   kReduce = 'R',
+  kNewObj = 0x81,  // known only to name the class that is refused
   kBuild = 'b',
   kBinPersId = 'Q',
   kBinPut = 'q',

@@ -12,7 +12,7 @@
 namespace tercet {
 namespace {
 
-constexpr std::size_t kMaxNodes = 16'000'000;
+constexpr std::size_t kMaxNodes = 4'000'000;
 constexpr int kMaxNesting = 64;
 
 }  // namespace
@@ -50,6 +50,8 @@ void PickleReader::step(unsigned char opcode) {
     }
     case pickle::kReduce:
       return reduce();
+    case pickle::kNewObj:
+      refuse_object();
     case pickle::kBuild:
       return build();
     case pickle::kBinPersId:

@@ -43,6 +43,7 @@ class PickleReader {
   bool step_memo(unsigned char opcode);
   void reduce();
   void build();
+  [[noreturn]] void refuse_object();
   void persistent_id();
   at::Tensor rebuild_tensor(const Node& arguments) const;
   void append_items(const std::vector<Node*>& items);

@@ -1,0 +1,104 @@
+"""Files of torch.save read by us, files of ours read by torch.load with its defaults.
+
+usage: torch_file_parity.py path/to/test_model_io
+
+Runs the TorchParity tests of test_model_io with TERCET_PARITY_DIR: they compare each made_by_python/*.pt with the
+tensors written beside it as safetensors-like raw bytes, and write made_by_us/*.pt, which is then loaded here.
+"""
+
+import collections
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import torch
+
+
+def python_files():
+    """name -> object to save. Between them: every container and dtype, views, sharing, metadata."""
+    torch.manual_seed(1)
+    model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.LayerNorm(3))
+    base = torch.arange(24, dtype=torch.float32).reshape(4, 6)
+    tied = torch.randn(5, 2)
+    dtypes = [torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.uint8, torch.int8, torch.int16,
+              torch.int32, torch.int64, torch.bool]
+    return {
+        "ordered_dict": model.state_dict(),
+        "plain_dict": dict(model.state_dict()),
+        "views": {"rows": base[1:3], "columns": base[:, 2:4], "transposed": base.t(), "all": base},
+        "tied": collections.OrderedDict([("embed.weight", tied), ("lm_head.weight", tied)]),
+        "dtypes": {str(t).split(".")[1]: torch.randn(3, 2).mul(3).to(t) for t in dtypes},
+        "parameters": {"weight": torch.nn.Parameter(torch.randn(2, 3).to(torch.bfloat16))},
+        "shapes": {"scalar": torch.tensor(2.5), "empty": torch.empty(0, 3), "deep": torch.randn(1, 2, 1, 2, 1)},
+        "expanded": {"one": torch.ones(1, 3).expand(4, 3)},
+        "many": {f"layer.{i}.weight": torch.randn(2) for i in range(400)},
+    }
+
+
+REFUSED = {
+    "whole_module": lambda: torch.nn.Linear(2, 2),
+    "float8": lambda: {"a": torch.ones(2).to(torch.float8_e4m3fn)},
+    "integer_keys": lambda: {1: torch.ones(2)},
+    "path": lambda: {"a": pathlib.PurePosixPath("/tmp")},
+}
+
+
+def describe(tensor):
+    dense = tensor.detach().contiguous()
+    raw = dense.reshape(-1).view(torch.uint8) if dense.numel() else torch.empty(0, dtype=torch.uint8)
+    return {"dtype": str(dense.dtype).split(".")[1], "shape": list(dense.shape), "bytes": bytes(raw.tolist()).hex()}
+
+
+def make_files(folder):
+    (folder / "made_by_python").mkdir()
+    (folder / "refused").mkdir()
+    (folder / "made_by_us").mkdir()
+    for name, value in python_files().items():
+        torch.save(value, folder / "made_by_python" / f"{name}.pt")
+        expected = {key: describe(tensor) for key, tensor in value.items()}
+        (folder / "made_by_python" / f"{name}.json").write_text(json.dumps(expected))
+    for protocol in (3, 4, 5):
+        value = python_files()["ordered_dict"]
+        torch.save(value, folder / "made_by_python" / f"protocol_{protocol}.pt", pickle_protocol=protocol)
+        expected = {key: describe(tensor) for key, tensor in value.items()}
+        (folder / "made_by_python" / f"protocol_{protocol}.json").write_text(json.dumps(expected))
+    for name, make in REFUSED.items():
+        torch.save(make(), folder / "refused" / f"{name}.pt")
+    torch.save({"a": torch.ones(2)}, folder / "refused" / "legacy.pt", _use_new_zipfile_serialization=False)
+    torch.jit.script(torch.nn.Linear(2, 2)).save(str(folder / "refused" / "torchscript.pt"))
+
+
+def check_our_file(file):
+    loaded = torch.load(file)
+    assert type(loaded) is dict, type(loaded)
+    assert loaded["format"] == "parity" and loaded["version"] == 1
+    nested = loaded["nested"]
+    assert nested == {"none": None, "yes": True, "no": False, "big": 2**40, "negative": -7, "real": 0.5,
+                      "list": [1, "two", [3.0]], "text": "grün", "empty": {}}, nested
+    state = loaded["state_dict"]
+    for name, dtype in [("u8", torch.uint8), ("i8", torch.int8), ("f16", torch.float16), ("bf16", torch.bfloat16),
+                        ("f32", torch.float32), ("i64", torch.int64)]:
+        expected = torch.arange(6).reshape(2, 3).to(dtype)
+        assert state[name].dtype == dtype and torch.equal(state[name], expected), name
+    assert state["embed"].data_ptr() == state["head"].data_ptr(), "tied tensors are no longer shared"
+    assert state["scalar"].shape == () and state["empty"].shape == (0, 3)
+    assert torch.equal(state["transposed"], torch.arange(6).reshape(2, 3).half().t())
+    assert len(state) > 300, "long memo indices are covered"
+
+
+def main():
+    program = sys.argv[1]
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        make_files(folder)
+        environment = dict(os.environ, TERCET_PARITY_DIR=str(folder))
+        subprocess.run([program, "--gtest_filter=TorchParity.*"], env=environment, check=True)
+        check_our_file(folder / "made_by_us" / "state.pt")
+    print("torch_file parity: all well")
+
+
+if __name__ == "__main__":
+    main()
