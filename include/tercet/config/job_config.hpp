@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tercet {
@@ -79,7 +80,10 @@ struct EvaluationSection {
   std::int64_t batch = 8;      // windows in one forward pass
 };
 
+// Has constructors because GCC 12 takes the default braces below for uninitialized text when it is an aggregate.
 struct GateSetting {
+  GateSetting() = default;
+  GateSetting(std::string how_severe, double limit) : severity(std::move(how_severe)), threshold(limit) {}
   std::string severity = "fail";  // fail | warn | off
   double threshold = 0;
 };
@@ -149,6 +153,9 @@ struct JobConfig {
 // ConfigError that lists every mistake as file:line:column: key: problem; nearest valid key. Relative paths in the file
 // are relative to the file's folder; in overrides, to the current one.
 JobConfig load_job_config(const std::filesystem::path& file, const std::vector<std::string>& overrides);
+
+// Throws one ConfigError for all of `keys` (e.g. "model.path") that hold an empty text or list: what a command needs.
+void require_keys(const JobConfig& config, const std::vector<std::string>& keys);
 
 // Defaults by parameter count (tiny < 50 M, small < 500 M, medium < 2 B, large) for keys that were not written.
 std::string size_category(std::int64_t parameters);  // "tiny", "small", "medium", "large"

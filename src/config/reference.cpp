@@ -1,0 +1,99 @@
+// docs/config.md from the schema table.
+#include <algorithm>
+
+#include "config/print.hpp"
+#include "config/schema.hpp"
+
+namespace tercet {
+namespace config {
+namespace {
+
+constexpr const char* kIntroduction =
+    "# Configuration\n"
+    "\n"
+    "<!-- Made from src/config/schema.cpp. Write it again with: TERCET_UPDATE_DOCS=1 build/release/tests/test_config "
+    "-->\n"
+    "\n"
+    "A job is one YAML file. Every key has a default, so a file names only what it changes; `configs/ternary.yaml` is\n"
+    "a commented start. `--set a.b=c` overrides any key from the command line (`--set data.sources='[a.txt, "
+    "b.txt]'`);\n"
+    "of several for one key, the last one counts.\n"
+    "\n"
+    "- All mistakes are reported at once, each with file, line, column and the nearest valid key.\n"
+    "- Unknown keys and keys given twice are refused. Numbers are decimal and finite (`010`, `0x10` and `.nan` are\n"
+    "  refused; `2e6` is fine), and the only truth values are `true` and `false`.\n"
+    "- Relative paths start from the folder of the file; in `--set`, from the current folder.\n"
+    "- Keys marked with * cannot change a result: a job may go on with other values of these.\n"
+    "- The configuration with everything filled in is written into the run folder and can be used again.\n";
+
+// A vertical bar would end the cell.
+std::string cell(std::string_view text) {
+  std::string escaped;
+  for (char c : text) escaped += c == '|' ? std::string("\\|") : std::string(1, c);
+  return escaped;
+}
+
+std::string default_of(const std::string& printed) {
+  if (printed == "null" || printed == "\"\"" || printed == "[]") return "";
+  return "`" + printed + "`";
+}
+
+template <class Owner>
+std::string table_row(const Row<Owner>& row, const Owner& defaults) {
+  const std::string value = with_field(row, defaults, [](const auto& field) { return print_value(field); });
+  std::string type = type_name(row);
+  if (const std::string words = allowed(row.limits); !words.empty()) {
+    type = row.limits.choices.empty() ? type + ", " + words : words;
+  }
+  const std::string mark = row.effect == Effect::kResults ? "" : " *";
+  return "| `" + std::string(row.key) + "`" + mark + " | " + cell(type) + " | " + std::string(row.unit) + " | " +
+         default_of(value) + " | " + cell(row.sentence) + " |\n";
+}
+
+constexpr const char* kTableHead = "| key | value | unit | default | what it does |\n|---|---|---|---|---|\n";
+
+bool lies_in(std::string_view key, std::string_view section) {
+  return key.starts_with(section) && key.size() > section.size() && key[section.size()] == '.';
+}
+
+std::string top_table() {
+  std::string text = kTableHead;
+  for (const auto& row : job_rows()) {
+    if (row.key.find('.') == std::string_view::npos) text += table_row(row, JobConfig{});
+  }
+  return text;
+}
+
+std::string section_table(const SectionRow& section) {
+  std::string text = "\n## " + std::string(section.key) + "\n" + std::string(section.sentence) + "\n";
+  for (const SectionRow& part : sections()) {
+    if (lies_in(part.key, section.key))
+      text += "- `" + std::string(part.key) + "`: " + std::string(part.sentence) + "\n";
+  }
+  text += std::string("\n") + kTableHead;
+  for (const auto& row : job_rows()) {
+    if (lies_in(row.key, section.key)) text += table_row(row, JobConfig{});
+  }
+  return text;
+}
+
+std::string source_table() {
+  std::string text = std::string("\nAn item of `data.sources` is a path, or these keys:\n\n") + kTableHead;
+  for (const auto& row : source_rows()) text += table_row(row, SourceConfig{});
+  return text;
+}
+
+}  // namespace
+}  // namespace config
+
+std::string config_reference() {
+  std::string text = std::string(config::kIntroduction) + "\n" + config::top_table();
+  for (const config::SectionRow& section : config::sections()) {
+    if (section.key.find('.') != std::string_view::npos) continue;
+    text += config::section_table(section);
+    if (section.key == "data") text += config::source_table();
+  }
+  return text;
+}
+
+}  // namespace tercet

@@ -1,0 +1,126 @@
+#include "config/relations.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <initializer_list>
+
+#include "config/print.hpp"
+
+namespace tercet::config {
+namespace {
+
+class Relations {
+ public:
+  Relations(const JobConfig& config, const Reader& reader, Problems& problems)
+      : config_(config), reader_(reader), problems_(problems) {}
+
+  void check() {
+    check_batches();
+    check_text();
+    check_folders();
+    check_gates();
+    check_devices();
+    check_pretrained_model();
+  }
+
+ private:
+  // Notes `text` at the first of `keys` unless `holds`, or one of them has a mistake of its own. The place is that of
+  // the first key the user wrote.
+  void require(bool holds, std::initializer_list<std::string> keys, const std::string& text) {
+    if (holds) return;
+    if (std::any_of(keys.begin(), keys.end(), [this](const std::string& key) { return problems_.concerns(key); })) {
+      return;
+    }
+    const auto written = std::find_if(keys.begin(), keys.end(), [this](const std::string& key) {
+      return reader_.place_of(key).line > 0 || wrote(key);
+    });
+    problems_.add(reader_.place_of(written == keys.end() ? *keys.begin() : *written), *keys.begin(), text);
+  }
+
+  bool wrote(const std::string& key) const {
+    return std::find(config_.written.begin(), config_.written.end(), key) != config_.written.end();
+  }
+  bool wrote_section(const std::string& prefix) const {
+    return std::any_of(config_.written.begin(), config_.written.end(),
+                       [&prefix](const std::string& key) { return key.starts_with(prefix); });
+  }
+
+  void check_batches() {
+    const auto& training = config_.training;
+    const std::int64_t length = config_.data.sequence_length;
+    require(length < 1 || training.global_batch_tokens % length == 0,
+            {"training.global_batch_tokens", "data.sequence_length"},
+            "must be a multiple of data.sequence_length (" + print_value(length) + "), not " +
+                print_value(training.global_batch_tokens));
+    require(!training.enabled || training.tokens >= training.global_batch_tokens,
+            {"training.tokens", "training.global_batch_tokens"},
+            "must hold at least one step of training.global_batch_tokens (" +
+                print_value(training.global_batch_tokens) + "), not " + print_value(training.tokens));
+  }
+
+  void check_text() {
+    const auto& data = config_.data;
+    require(!data.evaluation.empty() || data.held_out_fraction > 0, {"data.held_out_fraction", "data.evaluation"},
+            "must be above 0 when data.evaluation names no file: nothing would be left to measure on");
+    for (std::size_t i = 0; i < data.sources.size(); ++i) {
+      const auto same = [&](const SourceConfig& other) { return other.path == data.sources[i].path; };
+      const std::string key = "data.sources[" + std::to_string(i) + "]";
+      const auto before = data.sources.begin() + static_cast<std::ptrdiff_t>(i);
+      require(std::none_of(data.sources.begin(), before, same), {key}, "is listed twice; use its weight instead");
+    }
+    for (std::size_t i = 0; i < data.evaluation.size(); ++i) {
+      const auto same = [&](const SourceConfig& source) { return source.path == data.evaluation[i]; };
+      require(std::none_of(data.sources.begin(), data.sources.end(), same),
+              {"data.evaluation[" + std::to_string(i) + "]"},
+              "is also a training source: a model must be measured on text that it has not seen");
+    }
+  }
+
+  void check_folders() {
+    if (config_.model.path.empty() || config_.output.empty()) return;
+    const auto inside = std::filesystem::path(config_.output).lexically_relative(config_.model.path);
+    require(inside.empty() || *inside.begin() == "..", {"output", "model.path"},
+            "must not be the model's folder or lie inside it: the original is never written to");
+  }
+
+  void check_gates() {
+    const auto& gates = config_.gates;
+    require(gates.sparsity_max >= gates.sparsity.threshold, {"gates.sparsity.maximum", "gates.sparsity.threshold"},
+            "must not be below gates.sparsity.threshold (" + print_value(gates.sparsity.threshold) + ")");
+  }
+
+  void check_devices() {
+    const auto& distributed = config_.distributed;
+    require(distributed.backend != "nccl" || distributed.device != "cpu", {"distributed.backend", "distributed.device"},
+            "nccl moves tensors between GPUs, but distributed.device is cpu");
+  }
+
+  void check_pretrained_model() {
+    const auto& model = config_.pretrain;
+    if (model.heads < 1 || model.kv_heads < 1) return;
+    require(
+        model.heads % model.kv_heads == 0, {"pretrain.kv_heads", "pretrain.heads"},
+        "must divide pretrain.heads (" + print_value(model.heads) + "), " + print_value(model.kv_heads) + " does not");
+    require(model.hidden_size % (2 * model.heads) == 0, {"pretrain.hidden_size", "pretrain.heads"},
+            "must be an even multiple of pretrain.heads (" + print_value(model.heads) + "), " +
+                print_value(model.hidden_size) + " is not");
+    if (!wrote_section("pretrain.")) return;  // a job that compresses: the model tells its own limit
+    require(config_.data.sequence_length <= model.max_positions, {"data.sequence_length", "pretrain.max_positions"},
+            "is longer than pretrain.max_positions (" + print_value(model.max_positions) + ")");
+    require(config_.evaluation.sequence_length <= model.max_positions,
+            {"evaluation.sequence_length", "pretrain.max_positions"},
+            "is longer than pretrain.max_positions (" + print_value(model.max_positions) + ")");
+  }
+
+  const JobConfig& config_;
+  const Reader& reader_;
+  Problems& problems_;
+};
+
+}  // namespace
+
+void check_relations(const JobConfig& config, const Reader& reader, Problems& problems) {
+  Relations(config, reader, problems).check();
+}
+
+}  // namespace tercet::config

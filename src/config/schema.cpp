@@ -1,0 +1,264 @@
+#include "config/schema.hpp"
+
+namespace tercet::config {
+namespace {
+
+constexpr Limits any() {
+  return {};
+}
+constexpr Limits path() {
+  return {.path = true};
+}
+constexpr Limits at_least(double low) {
+  return {.low = low};
+}
+constexpr Limits above(double low) {
+  return {.low = low, .low_allowed = false};
+}
+constexpr Limits between(double low, double high) {
+  return {.low = low, .high = high};
+}
+constexpr Limits from_below(double low, double high) {
+  return {.low = low, .high = high, .high_allowed = false};
+}
+constexpr Limits one_of(std::string_view choices) {
+  return {.choices = choices};
+}
+
+constexpr Effect kResults = Effect::kResults;
+constexpr Effect kNone = Effect::kNone;
+constexpr std::string_view kSeverities = "fail | warn | off";
+
+// The address of a field as a plain function, e.g. TERCET_AT(training.tokens).
+#define TERCET_AT(member)            \
+  +[](JobConfig & config) -> auto& { \
+    return config.member;            \
+  }
+#define TERCET_SOURCE_AT(member)        \
+  +[](SourceConfig & source) -> auto& { \
+    return source.member;               \
+  }
+
+// clang-format off
+const Row<JobConfig> kJobRows[] = {
+  {"name", TERCET_AT(name), "", any(), kNone,
+   "What the job is called in logs and reports."},
+  {"output", TERCET_AT(output), "", path(), kNone,
+   "Run folder of `compress`, or model folder that `pretrain` makes; it must not lie inside the model's folder."},
+  {"seed", TERCET_AT(seed), "", at_least(0), kResults,
+   "Every random choice is a function of this number, a purpose and an index."},
+
+  {"model.path", TERCET_AT(model.path), "", path(), kResults,
+   "Hugging Face folder of the model to compress."},
+  {"model.tokenizer", TERCET_AT(model.tokenizer), "", path(), kResults,
+   "Folder of the tokenizer; empty: the model's folder."},
+
+  {"data.sources", TERCET_AT(data.sources), "", path(), kResults,
+   "Text to train and calibrate on: a list of paths, or of `{path, weight, field}`."},
+  {"data.evaluation", TERCET_AT(data.evaluation), "", path(), kResults,
+   "Held-out text files to measure on; empty: the held-out documents of the sources."},
+  {"data.held_out_fraction", TERCET_AT(data.held_out_fraction), "", from_below(0, 1), kResults,
+   "Share of the sources' documents, chosen by their hash, that is kept out of training."},
+  {"data.sequence_length", TERCET_AT(data.sequence_length), "tokens", between(2, 1 << 20), kResults,
+   "Length of a training and calibration sequence."},
+  {"data.cache", TERCET_AT(data.cache), "", path(), kNone,
+   "Folder of tokenized text, shared between jobs; empty: `tokens` inside the output folder."},
+
+  {"calibration.samples", TERCET_AT(calibration.samples), "sequences", at_least(1), kResults,
+   "How many sequences the statistics are taken from; unset: 500, 1000, 2000 or 5000 by model size."},
+  {"calibration.shards", TERCET_AT(calibration.shards), "", between(1, 65536), kResults,
+   "Fixed cut of the sequences that ranks share out; the result is the same for any number of ranks up to this."},
+  {"calibration.batch", TERCET_AT(calibration.batch), "sequences", between(1, 65536), kResults,
+   "Sequences in one forward pass; more need more memory."},
+  {"calibration.second_moment", TERCET_AT(calibration.second_moment), "", any(), kResults,
+   "Also collect the matrix X'X of every layer's inputs (much memory for wide layers)."},
+
+  {"quantization.granularity", TERCET_AT(quantization.granularity), "", one_of("tensor | channel | group"), kResults,
+   "What shares one scale: a matrix, an output row, or a group of inputs of a row."},
+  {"quantization.group_size", TERCET_AT(quantization.group_size), "inputs", {.low = 8, .high = 1 << 20, .multiple_of = 4}, kResults,
+   "Inputs that share a scale with granularity `group`; the last group of a row may be shorter."},
+  {"quantization.rule", TERCET_AT(quantization.rule), "", one_of("absmean | calibrated"), kResults,
+   "Where training starts from: BitNet's mean of absolute values, or the threshold and scale with the least activation-weighted error."},
+  {"quantization.embedding_bits", TERCET_AT(quantization.embedding_bits), "bits", one_of("8 | 16"), kResults,
+   "Storage of the embedding table: int8 with a scale for each row, or fp16."},
+  {"quantization.head_bits", TERCET_AT(quantization.head_bits), "bits", one_of("8 | 16"), kResults,
+   "Storage of an untied output head; a tied head is the embedding table."},
+  {"quantization.activation_bits", TERCET_AT(quantization.activation_bits), "bits", one_of("8 | 16"), kResults,
+   "Inputs of ternary layers: rounded to int8 for each token, or left alone (16)."},
+  {"quantization.skip", TERCET_AT(quantization.skip), "", any(), kResults,
+   "Parameter names to keep in fp16; `*` stands for anything and `?` for one character."},
+
+  {"training.enabled", TERCET_AT(training.enabled), "", any(), kResults,
+   "Train the quantized model against the original; otherwise the weights are only rounded."},
+  {"training.tokens", TERCET_AT(training.tokens), "tokens", at_least(1), kResults,
+   "Length of the training."},
+  {"training.global_batch_tokens", TERCET_AT(training.global_batch_tokens), "tokens", at_least(1), kResults,
+   "Tokens of one step over all ranks together, so that a job takes the same steps on any number of ranks."},
+  {"training.micro_batch", TERCET_AT(training.micro_batch), "sequences", between(1, 65536), kResults,
+   "Sequences of one forward pass on one rank; more need more memory."},
+  {"training.optimizer", TERCET_AT(training.optimizer), "", one_of("adamw | mugrokfast"), kResults,
+   "AdamW for everything, or Muon (with Grokfast) for the matrices inside the blocks and AdamW for the rest."},
+  {"training.learning_rate", TERCET_AT(training.learning_rate), "", above(0), kResults,
+   "Peak step size of AdamW; with `mugrokfast` it applies to embeddings, head and vectors."},
+  {"training.muon_learning_rate", TERCET_AT(training.muon_learning_rate), "", above(0), kResults,
+   "Peak step size of Muon, for the matrices inside the blocks."},
+  {"training.momentum", TERCET_AT(training.momentum), "", from_below(0, 1), kResults,
+   "Momentum of Muon."},
+  {"training.newton_schulz_steps", TERCET_AT(training.newton_schulz_steps), "", between(1, 20), kResults,
+   "Iterations that make Muon's step orthogonal."},
+  {"training.grokfast_alpha", TERCET_AT(training.grokfast_alpha), "", from_below(0, 1), kResults,
+   "Decay of Grokfast's moving average of gradients."},
+  {"training.grokfast_lambda", TERCET_AT(training.grokfast_lambda), "", between(0, 100), kResults,
+   "How much of that average is added to the gradient; 0: none."},
+  {"training.qk_clip", TERCET_AT(training.qk_clip), "", at_least(0), kResults,
+   "Largest attention logit before query and key weights are scaled down; 0: off."},
+  {"training.beta1", TERCET_AT(training.beta1), "", from_below(0, 1), kResults,
+   "AdamW's decay of the mean of gradients."},
+  {"training.beta2", TERCET_AT(training.beta2), "", from_below(0, 1), kResults,
+   "AdamW's decay of the mean of squared gradients."},
+  {"training.epsilon", TERCET_AT(training.epsilon), "", above(0), kResults,
+   "Added to AdamW's denominator."},
+  {"training.weight_decay", TERCET_AT(training.weight_decay), "", between(0, 1), kResults,
+   "Decoupled decay of matrices."},
+  {"training.gradient_clip", TERCET_AT(training.gradient_clip), "", at_least(0), kResults,
+   "Largest norm of the whole gradient; 0: off."},
+  {"training.distillation", TERCET_AT(training.distillation), "", between(0, 1), kResults,
+   "Weight of the divergence from the original model's predictions; the rest is the weight of cross-entropy on the text."},
+  {"training.warmup_fraction", TERCET_AT(training.warmup_fraction), "", from_below(0, 1), kResults,
+   "Share of the steps over which the step size rises to its peak."},
+  {"training.schedule", TERCET_AT(training.schedule), "", one_of("constant | linear | cosine"), kResults,
+   "How the step size falls after the warm-up."},
+  {"training.final_learning_rate", TERCET_AT(training.final_learning_rate), "", between(0, 1), kResults,
+   "Step size at the end, as a share of the peak."},
+  {"training.bfloat16", TERCET_AT(training.bfloat16), "", any(), kResults,
+   "Compute in bfloat16 where the hardware has it; sums and weights stay in float32."},
+  {"training.evaluate_every", TERCET_AT(training.evaluate_every), "steps", at_least(0), kResults,
+   "How often the held-out loss is measured; 0: ten times over the training."},
+  {"training.patience", TERCET_AT(training.patience), "evaluations", at_least(0), kResults,
+   "Stop after so many evaluations without a better held-out loss; 0: never."},
+
+  {"evaluation.sequence_length", TERCET_AT(evaluation.sequence_length), "tokens", between(2, 1 << 20), kResults,
+   "Length of an evaluation window; its first token is context only."},
+  {"evaluation.windows", TERCET_AT(evaluation.windows), "windows", at_least(0), kResults,
+   "How many windows are measured; 0: all."},
+  {"evaluation.batch", TERCET_AT(evaluation.batch), "windows", between(1, 65536), kResults,
+   "Windows in one forward pass; more need more memory."},
+
+  {"gates.compression.severity", TERCET_AT(gates.compression.severity), "", one_of(kSeverities), kResults,
+   "What a miss means: the job fails, a warning, or the gate is not judged."},
+  {"gates.compression.threshold", TERCET_AT(gates.compression.threshold), "", at_least(0), kResults,
+   "Least ratio of the baseline's bytes to the packed file's; 0: 6, 8, 10 or 12 by model size."},
+  {"gates.compression.baseline", TERCET_AT(gates.compression_baseline), "", one_of("fp32 | fp16 | file"), kResults,
+   "What the packed file is compared with: the parameters at 4 or 2 bytes, or the original weight files."},
+  {"gates.sparsity.severity", TERCET_AT(gates.sparsity.severity), "", one_of(kSeverities), kResults,
+   "What a miss means."},
+  {"gates.sparsity.threshold", TERCET_AT(gates.sparsity.threshold), "", between(0, 1), kResults,
+   "Least share of zeros among the ternary weights."},
+  {"gates.sparsity.maximum", TERCET_AT(gates.sparsity_max), "", between(0, 1), kResults,
+   "Largest share of zeros among the ternary weights."},
+  {"gates.accuracy.severity", TERCET_AT(gates.accuracy.severity), "", one_of(kSeverities), kResults,
+   "What a miss means."},
+  {"gates.accuracy.threshold", TERCET_AT(gates.accuracy.threshold), "", at_least(0), kResults,
+   "Least next-token accuracy after, as a share of that before."},
+  {"gates.perplexity.severity", TERCET_AT(gates.perplexity.severity), "", one_of(kSeverities), kResults,
+   "What a miss means."},
+  {"gates.perplexity.threshold", TERCET_AT(gates.perplexity.threshold), "", at_least(0), kResults,
+   "Largest growth of perplexity, as a share of that before."},
+  {"gates.agreement.severity", TERCET_AT(gates.agreement.severity), "", one_of(kSeverities), kResults,
+   "What a miss means."},
+  {"gates.agreement.threshold", TERCET_AT(gates.agreement.threshold), "", between(0, 1), kResults,
+   "Least share of positions where the dequantized and the packed model predict the same token."},
+  {"gates.gradient_flow.severity", TERCET_AT(gates.gradient_flow.severity), "", one_of(kSeverities), kResults,
+   "What a miss means."},
+  {"gates.gradient_flow.threshold", TERCET_AT(gates.gradient_flow.threshold), "", between(0, 1), kResults,
+   "1: every trainable tensor must get a finite, non-zero gradient."},
+  {"gates.handoff.severity", TERCET_AT(gates.handoff.severity), "", one_of(kSeverities), kResults,
+   "What a miss means."},
+  {"gates.handoff.threshold", TERCET_AT(gates.handoff.threshold), "", between(0, 1), kResults,
+   "1: every file that the next phase needs must exist and load."},
+
+  {"distributed.backend", TERCET_AT(distributed.backend), "", one_of("auto | self | mpi | nccl"), kNone,
+   "How ranks exchange tensors; auto: NCCL on GPUs, MPI on CPUs, nothing for one rank."},
+  {"distributed.device", TERCET_AT(distributed.device), "", one_of("auto | cpu | cuda"), kNone,
+   "Where the model computes; auto: a GPU for each rank if there are enough, otherwise the CPU."},
+  {"distributed.allow_shared_gpu", TERCET_AT(distributed.allow_shared_gpu), "", any(), kNone,
+   "Let several ranks use one GPU (for tests on one GPU)."},
+  {"distributed.timeout_s", TERCET_AT(distributed.timeout_s), "s", above(0), kNone,
+   "How long a rank waits for the others before the job ends with an error."},
+  {"distributed.threads_per_rank", TERCET_AT(distributed.threads_per_rank), "threads", between(0, 4096), kNone,
+   "Threads of each rank; 0: the cores of the machine shared out among its ranks."},
+  {"distributed.bucket_mb", TERCET_AT(distributed.bucket_mb), "MB", above(0), kNone,
+   "Size of the gradient buckets that are summed while the backward pass still runs."},
+
+  {"checkpoint.every_steps", TERCET_AT(checkpoint.every_steps), "steps", at_least(0), kNone,
+   "How often the training state is saved; 0: never."},
+  {"checkpoint.keep", TERCET_AT(checkpoint.keep), "", at_least(1), kNone,
+   "How many of the newest checkpoints stay on disk."},
+
+  {"log.level", TERCET_AT(log.level), "", one_of("debug | info | warn | error"), kNone,
+   "Least important message that is written."},
+  {"log.interval_s", TERCET_AT(log.interval_s), "s", above(0), kNone,
+   "Time between progress lines when the output is not a terminal."},
+
+  {"pretrain.hidden_size", TERCET_AT(pretrain.hidden_size), "", {.low = 8, .high = 65536, .multiple_of = 2}, kResults,
+   "Width of the model."},
+  {"pretrain.intermediate_size", TERCET_AT(pretrain.intermediate_size), "", between(8, 1 << 20), kResults,
+   "Width inside the MLP."},
+  {"pretrain.layers", TERCET_AT(pretrain.layers), "", between(1, 1024), kResults,
+   "Number of blocks."},
+  {"pretrain.heads", TERCET_AT(pretrain.heads), "", between(1, 1024), kResults,
+   "Attention heads; they divide the width into parts of an even size."},
+  {"pretrain.kv_heads", TERCET_AT(pretrain.kv_heads), "", between(1, 1024), kResults,
+   "Key and value heads; they divide the attention heads."},
+  {"pretrain.max_positions", TERCET_AT(pretrain.max_positions), "tokens", between(2, 1 << 20), kResults,
+   "Longest sequence that the model accepts."},
+  {"pretrain.tied_head", TERCET_AT(pretrain.tied_head), "", any(), kResults,
+   "Use the embedding table as the output head."},
+  {"pretrain.tokenizer", TERCET_AT(pretrain.tokenizer), "", path(), kResults,
+   "Folder of a tokenizer to copy; empty: a byte-level one is made."},
+};
+
+const Row<SourceConfig> kSourceRows[] = {
+  {"path", TERCET_SOURCE_AT(path), "", path(), kResults,
+   "A file (`.txt`, `.jsonl`, each also `.gz` or `.zst`), a folder, or a pattern with `*`, `?` and `**`."},
+  {"weight", TERCET_SOURCE_AT(weight), "", above(0), kResults,
+   "Share of the training sequences, relative to the other sources."},
+  {"field", TERCET_SOURCE_AT(field), "", any(), kResults,
+   "Member of each JSON line that holds the text."},
+};
+// clang-format on
+
+constexpr SectionRow kSections[] = {
+    {"model", "The model to compress."},
+    {"data", "Local text: what to train on and what to measure on."},
+    {"calibration", "Statistics of layer inputs that the `calibrated` rule and the report use."},
+    {"quantization", "How weights and activations are represented."},
+    {"training", "Fine-tuning of the quantized model, and the training of `pretrain`."},
+    {"evaluation", "How perplexity, accuracy and agreement are measured."},
+    {"gates", "Quality gates: each has a severity and a threshold."},
+    {"gates.compression", "The packed file is small enough."},
+    {"gates.sparsity", "The share of zeros lies in the range of a healthy ternary model."},
+    {"gates.accuracy", "Next-token accuracy is preserved."},
+    {"gates.perplexity", "Perplexity grows little."},
+    {"gates.agreement", "The dequantized model is the packed model."},
+    {"gates.gradient_flow", "The model can be trained further."},
+    {"gates.handoff", "The next phase finds what it needs."},
+    {"distributed", "Ranks and devices."},
+    {"checkpoint", "Saved training states, from which a stopped job goes on."},
+    {"log", "What is written while the job runs."},
+    {"pretrain", "The Llama-shaped model that `tercet pretrain` trains from scratch."},
+};
+
+}  // namespace
+
+std::span<const Row<JobConfig>> job_rows() {
+  return kJobRows;
+}
+std::span<const Row<SourceConfig>> source_rows() {
+  return kSourceRows;
+}
+std::span<const SectionRow> sections() {
+  return kSections;
+}
+
+}  // namespace tercet::config

@@ -1,0 +1,78 @@
+// The schema table: one row for each key of a configuration. Reading, checking, printing, the fingerprint and
+// docs/config.md all follow it, so a new setting is a field in job_config.hpp and a row in schema.cpp.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "tercet/config/job_config.hpp"
+
+namespace tercet::config {
+
+// What a value may be. Numbers use the range, text the choices ("a | b"; empty: any text).
+struct Limits {
+  double low = -std::numeric_limits<double>::infinity();
+  double high = std::numeric_limits<double>::infinity();
+  bool low_allowed = true;
+  bool high_allowed = true;
+  std::int64_t multiple_of = 1;
+  std::string_view choices = {};
+  bool path = false;  // relative paths are made absolute
+};
+
+// Whether another value can lead to another model, figure or verdict. Only those keys enter the fingerprint.
+enum class Effect { kResults, kNone };
+
+// Where the value lives: the address of a field inside its struct.
+template <class Owner>
+using Field = std::variant<bool& (*)(Owner&), std::int64_t& (*)(Owner&), double& (*)(Owner&), std::string& (*)(Owner&),
+                           std::vector<std::string>& (*)(Owner&), std::vector<SourceConfig>& (*)(Owner&),
+                           std::optional<std::int64_t>& (*)(Owner&)>;
+
+template <class Owner>
+struct Row {
+  std::string_view key;  // "training.tokens"
+  Field<Owner> field;
+  std::string_view unit;
+  Limits limits;
+  Effect effect;
+  std::string_view sentence;  // what it does, one sentence
+};
+
+std::span<const Row<JobConfig>> job_rows();
+std::span<const Row<SourceConfig>> source_rows();  // of one item of data.sources
+
+struct SectionRow {
+  std::string_view key;
+  std::string_view sentence;
+};
+std::span<const SectionRow> sections();  // "model", "gates.compression", ...
+
+// Calls `use` with the field's value. `Owner` may be const.
+template <class Owner, class Use>
+decltype(auto) with_field(const Row<Owner>& row, Owner& owner, Use&& use) {
+  return std::visit([&](auto field) -> decltype(auto) { return use(field(owner)); }, row.field);
+}
+template <class Owner, class Use>
+decltype(auto) with_field(const Row<Owner>& row, const Owner& owner, Use&& use) {
+  return std::visit(
+      [&](auto field) -> decltype(auto) {
+        // The table holds one accessor a key, for writing; the value is only read here.
+        return use(std::as_const(field(const_cast<Owner&>(owner))));
+      },
+      row.field);
+}
+
+std::string type_name(const Row<JobConfig>& row);  // "whole number", "list of paths", ...
+std::string type_name(const Row<SourceConfig>& row);
+std::string allowed(const Limits& limits);  // "at least 1", "0 to 1", "adamw | mugrokfast"; "" for anything
+std::vector<std::string> split_choices(std::string_view choices);
+
+}  // namespace tercet::config

@@ -1,0 +1,19 @@
+// "did you mean ...?" for keys.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "config/schema.hpp"
+
+namespace tercet::config {
+
+const Row<JobConfig>* find_row(std::string_view key);
+bool is_section(std::string_view key);
+
+// For an unknown key `name` inside `section` ("" at the top): "; did you mean 'training.tokens'?", or "".
+// A key of the same name elsewhere counts as near: it was put into the wrong section.
+std::string suggest_key(const std::string& section, const std::string& name);
+std::string suggest_source_key(const std::string& name);  // inside an item of data.sources
+
+}  // namespace tercet::config
