@@ -1,0 +1,52 @@
+// What each command of the program does. All are collective over the communicator; results come back as JSON (the same
+// on every rank, shown by app on rank 0) with a text for people.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "tercet/base/error.hpp"
+#include "tercet/comm/runtime.hpp"
+#include "tercet/config/job_config.hpp"
+
+namespace tercet {
+
+struct CommandResult {
+  ExitCode code = ExitCode::kPassed;
+  nlohmann::json json;
+  std::string text;
+};
+
+// The whole job: load, measure, calibrate, quantize, fine-tune, pack, re-read, measure again, judge, publish. On an
+// existing run directory of the same job it goes on from what is there.
+CommandResult compress(Runtime& runtime, Communicator& comm, JobConfig config);
+
+// Checks everything that can be checked without doing the work: memory per rank, bytes per artifact, expected time.
+// `world_size` 0: the ranks there are; otherwise as if there were that many.
+CommandResult plan(Runtime& runtime, Communicator& comm, JobConfig config, int world_size);
+
+// Trains a Llama-shaped model from scratch and writes a Hugging Face folder to config.output.
+CommandResult pretrain(Runtime& runtime, Communicator& comm, JobConfig config);
+
+struct EvaluateRequest {
+  std::filesystem::path model;    // Hugging Face folder, run, artifact folder or packed .pt
+  std::filesystem::path against;  // empty: none
+  std::filesystem::path data;
+  std::filesystem::path tokenizer;  // empty: the model's
+  std::int64_t sequence_length = 256;
+  std::int64_t windows = 200;  // 0: all
+  std::int64_t batch = 8;
+};
+CommandResult evaluate_model(Runtime& runtime, Communicator& comm, const EvaluateRequest& request);
+
+CommandResult inspect(const std::filesystem::path& path);  // model, artifact or run
+CommandResult verify(const std::filesystem::path& artifacts);
+CommandResult report(const std::filesystem::path& run, bool rebuild);
+
+// Version, commit, compiler, libraries and what was built in.
+nlohmann::json build_information();
+
+}  // namespace tercet

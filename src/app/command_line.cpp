@@ -1,0 +1,208 @@
+#include "command_line.hpp"
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tercet/base/error.hpp"
+#include "tercet/config/job_config.hpp"
+#include "tercet/job/commands.hpp"
+#include "tercet/log/log.hpp"
+
+namespace tercet::app {
+namespace {
+
+namespace fs = std::filesystem;
+using Action = std::function<CommandResult(Runtime&)>;
+
+// Options that several commands share, and the command that was chosen.
+struct Invocation {
+  std::string path;
+  std::vector<std::string> overrides;
+  bool json = false;
+  int world_size = 0;
+  bool rebuild = false;
+  EvaluateRequest evaluate;
+  std::string device = "auto";
+  Action action;
+};
+
+log::Level log_level(const std::string& name) {
+  if (name == "debug") return log::Level::kDebug;
+  if (name == "warn") return log::Level::kWarn;
+  if (name == "error") return log::Level::kError;
+  return log::Level::kInfo;
+}
+
+CommOptions comm_options(const DistributedSection& settings) {
+  CommOptions options;
+  options.backend = settings.backend;
+  options.device = settings.device;
+  options.allow_shared_gpu = settings.allow_shared_gpu;
+  options.timeout_s = settings.timeout_s;
+  options.threads_per_rank = static_cast<int>(settings.threads_per_rank);
+  return options;
+}
+
+// Reads the configuration on every rank, opens logs, connects the ranks.
+using JobCommand = CommandResult (*)(Runtime&, Communicator&, JobConfig);
+CommandResult run_job(Runtime& runtime, const Invocation& call, bool writes_logs,
+                      const std::function<CommandResult(Runtime&, Communicator&, JobConfig)>& command) {
+  Communicator& control = runtime.control();
+  JobConfig config;
+  on_every_rank(control, [&] { config = load_job_config(call.path, call.overrides); });
+  log::Options logging{control.rank(), control.size(), log_level(config.log.level), {}, config.log.interval_s};
+  if (writes_logs && !config.output.empty()) {
+    on_root(control, [&] {
+      std::error_code error;
+      fs::create_directories(fs::path(config.output) / "log", error);
+      if (error) {
+        throw StoreError("cannot write to the output folder '" + config.output + "'", error.message(),
+                         "choose another output or check permissions");
+      }
+      return std::string();
+    });
+    logging.directory = fs::path(config.output) / "log";
+  }
+  on_every_rank(control, [&] { log::open(logging); });
+  const std::unique_ptr<Communicator> comm = runtime.connect(comm_options(config.distributed));
+  log::info("ranks\n" + runtime.placement_table());
+  return command(runtime, *comm, std::move(config));
+}
+
+void add_common(CLI::App& command, Invocation& call) {
+  command.add_flag("--json", call.json, "Print the result as one JSON object on stdout");
+}
+
+void add_config_command(CLI::App& app, Invocation& call, const std::string& name, const std::string& description,
+                        const std::string& example, bool writes_logs, JobCommand run) {
+  CLI::App* command = app.add_subcommand(name, description);
+  command->footer("Example:\n  " + example);
+  command->add_option("config", call.path, "YAML file (docs/config.md)")->required();
+  command->add_option("--set", call.overrides, "Override a key: a.b=c (may be repeated)");
+  add_common(*command, call);
+  command->callback([&call, writes_logs, run] {
+    call.action = [&call, writes_logs, run](Runtime& runtime) { return run_job(runtime, call, writes_logs, run); };
+  });
+}
+
+void add_plan(CLI::App& app, Invocation& call) {
+  CLI::App* command = app.add_subcommand("plan", "Check a job without running it: memory, bytes, time");
+  command->footer("Example:\n  tercet plan configs/ternary.yaml --set model.path=models/mine --world-size 64");
+  command->add_option("config", call.path, "YAML file (docs/config.md)")->required();
+  command->add_option("--set", call.overrides, "Override a key: a.b=c (may be repeated)");
+  command->add_option("--world-size", call.world_size, "Pretend that there are so many ranks")
+      ->check(CLI::Range(1, 1 << 20));
+  add_common(*command, call);
+  command->callback([&call] {
+    call.action = [&call](Runtime& runtime) {
+      return run_job(runtime, call, false, [&call](Runtime& r, Communicator& comm, JobConfig config) {
+        return plan(r, comm, std::move(config), call.world_size);
+      });
+    };
+  });
+}
+
+CommandResult run_evaluate(Runtime& runtime, const Invocation& call) {
+  Communicator& control = runtime.control();
+  log::open({control.rank(), control.size(), log::Level::kInfo, {}, 10.0});
+  CommOptions options;
+  options.device = call.device;
+  const std::unique_ptr<Communicator> comm = runtime.connect(options);
+  return evaluate_model(runtime, *comm, call.evaluate);
+}
+
+void add_evaluate(CLI::App& app, Invocation& call) {
+  CLI::App* command = app.add_subcommand("evaluate", "Held-out perplexity and accuracy of a model or an artifact");
+  command->footer("Example:\n  mpirun -n 2 tercet evaluate runs/demo --data heldout.txt --against models/mine");
+  EvaluateRequest& request = call.evaluate;
+  command->add_option("model", request.model, "Hugging Face folder, run, artifact folder or packed .pt")->required();
+  command->add_option("--data", request.data, "Text to evaluate on")->required();
+  command->add_option("--against", request.against, "Also measure agreement with and divergence from this model");
+  command->add_option("--tokenizer", request.tokenizer, "Tokenizer folder, if not the model's own");
+  command->add_option("--sequence-length", request.sequence_length, "Tokens of one window")
+      ->check(CLI::Range(2, 1 << 20))
+      ->capture_default_str();
+  command->add_option("--windows", request.windows, "Windows, 0 for all")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command->add_option("--batch", request.batch, "Windows of one forward pass")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->add_option("--device", call.device, "auto, cpu or cuda")->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+  add_common(*command, call);
+  command->callback([&call] { call.action = [&call](Runtime& runtime) { return run_evaluate(runtime, call); }; });
+}
+
+// Commands that read files and compute nothing: rank 0 does them.
+void add_file_command(CLI::App& app, Invocation& call, const std::string& name, const std::string& description,
+                      const std::string& example, const std::function<CommandResult(const Invocation&)>& run) {
+  CLI::App* command = app.add_subcommand(name, description);
+  command->footer("Example:\n  " + example);
+  command->add_option("path", call.path, "What to look at")->required();
+  if (name == "report") command->add_flag("--rebuild", call.rebuild, "Make run.h5 again from journal.jsonl first");
+  add_common(*command, call);
+  command->callback([&call, run] { call.action = [&call, run](Runtime&) { return run(call); }; });
+}
+
+std::string version_text() {
+  const nlohmann::json information = build_information();
+  std::string text = "tercet " + information.at("version").get<std::string>() + "\n";
+  for (const auto& [key, value] : information.items()) {
+    if (key != "version")
+      text += "  " + key + ": " + (value.is_string() ? value.get<std::string>() : value.dump()) + "\n";
+  }
+  return text;
+}
+
+void describe(CLI::App& app, Invocation& call) {
+  app.require_subcommand(1);
+  app.set_version_flag("--version", version_text());
+  app.footer("Start several ranks with launch/run.sh CONFIG RANKS, mpirun or srun --mpi=pmix. Docs: docs/README.md");
+  add_config_command(app, call, "compress", "Compress a model as the configuration says",
+                     "launch/run.sh configs/ternary.yaml 2 -- --set model.path=models/mine", true, &compress);
+  add_plan(app, call);
+  add_evaluate(app, call);
+  add_file_command(app, call, "inspect", "Show a model, an artifact or a run", "tercet inspect runs/demo",
+                   [](const Invocation& c) { return inspect(c.path); });
+  add_file_command(app, call, "verify", "Open every artifact anew and compare them",
+                   "tercet verify runs/demo/artifacts", [](const Invocation& c) { return verify(c.path); });
+  add_config_command(app, call, "pretrain", "Train a small model from scratch",
+                     "launch/run.sh --command pretrain configs/demo-pretrain.yaml 2", true, &pretrain);
+  add_file_command(app, call, "report", "Show what a run measured", "tercet report runs/demo",
+                   [](const Invocation& c) { return report(c.path, c.rebuild); });
+}
+
+}  // namespace
+
+int run_command_line(Runtime& runtime, int argc, char** argv) {
+  Invocation call;
+  CLI::App app{"Tercet: turns trained language models into ternary ones, as a distributed job", "tercet"};
+  describe(app, call);
+  const bool root = runtime.control().is_root();
+  log::open({runtime.control().rank(), runtime.control().size(), log::Level::kInfo, {}, 10.0});
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& success) {  // --help, --version
+    return root ? app.exit(success, std::cout, std::cerr) : 0;
+  } catch (const CLI::ParseError& error) {
+    throw ConfigError(error.what(), "", "tercet --help lists the commands, tercet COMMAND --help their options");
+  }
+  const CommandResult result = call.action(runtime);
+  if (root) {
+    if (call.json) {
+      std::cout << result.json.dump(2) << std::endl;
+      std::cerr << result.text;
+    } else {
+      std::cout << result.text << std::flush;
+    }
+  }
+  return static_cast<int>(result.code);
+}
+
+}  // namespace tercet::app

@@ -1,0 +1,85 @@
+// The compress job as a sequence of stages over one state. Each member named after a stage is collective and leaves
+// what the next ones need; compress.cpp reads as the table of contents.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model_loader.hpp"
+#include "run_directory.hpp"
+#include "storage_plan.hpp"
+#include "tercet/artifact/packed_model.hpp"
+#include "tercet/calib/calibrate.hpp"
+#include "tercet/comm/runtime.hpp"
+#include "tercet/config/job_config.hpp"
+#include "tercet/eval/evaluate.hpp"
+#include "tercet/gate/gates.hpp"
+#include "tercet/job/commands.hpp"
+#include "tercet/store/run_file.hpp"
+#include "tercet/text/dataset.hpp"
+#include "tercet/train/student.hpp"
+#include "tercet/train/trainer.hpp"
+
+namespace tercet::job {
+
+class CompressJob {
+ public:
+  CompressJob(Runtime& runtime, Communicator& comm, JobConfig config);
+  CommandResult run();
+
+ private:
+  // compress_prepare.cpp
+  void load_inputs();
+  void prepare_text();
+  void measure_original();
+  // compress_quantize.cpp
+  void calibrate_layers();
+  void quantize();
+  void fine_tune();
+  // compress_publish.cpp
+  void pack();
+  void measure_packed();
+  void check_handoff();
+  void judge_and_publish();
+
+  template <typename Body>
+  void stage(const std::string& name, Body body);
+  void record_ranks();
+  void record(const std::string& name, std::int64_t step, double value, const std::string& unit);
+  void record_evaluation(const std::string& when, const Evaluation& evaluation);
+  Evaluation evaluate_here(const Decoder& model, const Decoder* reference, bool selection = false);
+  TrainerOptions trainer_options() const;
+  nlohmann::json provenance() const;
+  nlohmann::json metadata(const Verdict* verdict) const;
+  Measurements measurements() const;
+  double elapsed() const;
+
+  Runtime& runtime_;
+  Communicator& comm_;
+  JobConfig config_;
+  std::chrono::steady_clock::time_point begin_;
+  RunDirectory directory_;
+  RunFile run_file_;
+
+  std::optional<LoadedModel> original_;
+  std::string model_hash_;
+  std::optional<Dataset> dataset_;
+  Windows windows_;            // what quality is measured on
+  Windows selection_windows_;  // what the best training state is chosen by
+  std::vector<LayerStatistics> statistics_;
+  std::optional<Student> student_;
+  std::optional<TrainingResult> training_;
+  std::vector<LayerRecord> layers_;
+  Evaluation before_, quantized_, fine_tuned_, packed_;
+  std::optional<double> agreement_;  // dequantized against packed
+  Evaluation dequantized_;
+  GradientFlow gradient_flow_;
+  std::vector<std::string> handoff_problems_;
+  std::vector<StageRecord> stages_;
+};
+
+}  // namespace tercet::job

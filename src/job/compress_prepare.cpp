@@ -1,0 +1,46 @@
+// The first stages of the compress job: inputs, text, and the original model's quality.
+#include <algorithm>
+
+#include "compress_job.hpp"
+#include "tercet/base/hash.hpp"
+#include "tercet/base/text.hpp"
+#include "tercet/log/log.hpp"
+#include "text_sources.hpp"
+
+namespace tercet::job {
+
+void CompressJob::load_inputs() {
+  on_every_rank(comm_, [&] {
+    original_.emplace(load_model(config_.model.path, config_.model.tokenizer, runtime_.device()));
+    if (original_->location.kind != ModelKind::kHuggingFace) {
+      throw DataError("model.path '" + config_.model.path + "' is compressed already", "it is a packed artifact",
+                      "give the original Hugging Face folder");
+    }
+  });
+  const std::int64_t parameters = original_->decoder.parameter_count();
+  adapt_to_size(config_, parameters);
+  model_hash_ = on_root(comm_, [&] {
+    Sha256 hash;
+    for (const auto& file : original_->weight_files) hash.update(sha256_file(file));
+    return hash.hex();
+  });
+  log::info("model: " + to_string(original_->decoder.config().family) + ", " +
+            format_count(static_cast<std::uint64_t>(parameters)) + " parameters (" + size_category(parameters) + "), " +
+            format_bytes(original_->weight_bytes));
+}
+
+void CompressJob::prepare_text() {
+  dataset_.emplace(Dataset::prepare(comm_, dataset_options(config_), *original_->tokenizer));
+  const EvaluationWindows cut = evaluation_windows(comm_, config_, *dataset_, *original_->tokenizer);
+  windows_ = cut.measured;
+  selection_windows_ = cut.selection;
+  log::info("text: " + format_count(dataset_->training_tokens()) + " training tokens, quality measured on " +
+            format_count(windows_.count) + " held-out windows of " + std::to_string(windows_.length));
+}
+
+void CompressJob::measure_original() {
+  before_ = evaluate_here(original_->decoder, nullptr);
+  record_evaluation("before", before_);
+}
+
+}  // namespace tercet::job

@@ -1,0 +1,64 @@
+#include "model_loader.hpp"
+
+#include <utility>
+
+#include "tercet/artifact/packed_model.hpp"
+#include "tercet/base/error.hpp"
+#include "tercet/quant/format.hpp"
+
+namespace tercet::job {
+namespace fs = std::filesystem;
+namespace {
+
+void check_vocabulary(const Tokenizer& tokenizer, const ModelConfig& config, const fs::path& folder) {
+  if (tokenizer.vocab_size() <= config.vocab_size) return;
+  throw DataError("the tokenizer in '" + folder.string() + "' does not fit the model",
+                  "it has ids up to " + std::to_string(tokenizer.vocab_size() - 1) + ", the model's vocabulary has " +
+                      std::to_string(config.vocab_size),
+                  "give the model's own tokenizer in model.tokenizer");
+}
+
+LoadedModel load_hugging_face(const ModelLocation& location, const std::string& device) {
+  const ModelConfig config = read_model_config(location.weights);
+  const auto weights = open_weights(location.weights);
+  return {location, Decoder::load(config, *weights, device), nullptr, weights->bytes(), weights->files()};
+}
+
+LoadedModel load_packed(const ModelLocation& location, const std::string& device) {
+  const PackedModel packed = read_packed_model(location.weights);
+  NamedTensors tensors;
+  for (const PackedTensor& tensor : packed.tensors) {
+    const at::Tensor value = dequantize(tensor.stored);
+    tensors.emplace_back(tensor.name, tensor.input_first ? value.t().contiguous() : value);
+  }
+  Decoder decoder = Decoder::from_parameters(packed.config, tensors, device);
+  decoder.set_activation_bits(packed.activation_bits);
+  return {location, std::move(decoder), nullptr, fs::file_size(location.weights), {location.weights}};
+}
+
+}  // namespace
+
+ModelLocation locate_model(const fs::path& path) {
+  if (!fs::exists(path)) throw DataError("no model at '" + path.string() + "'", "the path does not exist");
+  if (fs::is_regular_file(path)) return {ModelKind::kPacked, path, path.parent_path() / "tokenizer"};
+  if (fs::exists(path / "config.json")) return {ModelKind::kHuggingFace, path, path};
+  for (const fs::path& folder : {path, path / "artifacts", path / "rejected"}) {
+    if (fs::exists(folder / kPackedFile)) return {ModelKind::kPacked, folder / kPackedFile, folder / "tokenizer"};
+  }
+  throw DataError(
+      "no model in '" + path.string() + "'",
+      std::string("neither config.json, nor ") + kPackedFile + ", nor artifacts/" + kPackedFile + " is there",
+      "give a Hugging Face folder, a run directory, an artifact folder or a packed .pt file");
+}
+
+LoadedModel load_model(const fs::path& path, const fs::path& tokenizer, const std::string& device) {
+  const ModelLocation location = locate_model(path);
+  LoadedModel model =
+      location.kind == ModelKind::kHuggingFace ? load_hugging_face(location, device) : load_packed(location, device);
+  if (!tokenizer.empty()) model.location.tokenizer = tokenizer;
+  model.tokenizer = open_tokenizer(model.location.tokenizer);
+  check_vocabulary(*model.tokenizer, model.decoder.config(), model.location.tokenizer);
+  return model;
+}
+
+}  // namespace tercet::job

@@ -1,0 +1,44 @@
+// Models as users name them: a Hugging Face folder, a run, an artifact folder, or a packed file.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tercet/comm/communicator.hpp"
+#include "tercet/model/decoder.hpp"
+#include "tercet/text/tokenizer.hpp"
+
+namespace tercet::job {
+
+enum class ModelKind { kHuggingFace, kPacked };
+
+struct ModelLocation {
+  ModelKind kind = ModelKind::kHuggingFace;
+  std::filesystem::path weights;    // folder, or the packed file
+  std::filesystem::path tokenizer;  // folder
+};
+
+// Throws DataError when `path` is none of them, saying what was looked for.
+ModelLocation locate_model(const std::filesystem::path& path);
+
+struct LoadedModel {
+  ModelLocation location;
+  Decoder decoder;
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::uint64_t weight_bytes = 0;  // of the weight files
+  std::vector<std::filesystem::path> weight_files;
+};
+
+// Not collective: every rank reads. `tokenizer` empty: the model's own. Checks that every token id is inside the
+// model's vocabulary. Throws DataError or StoreError.
+LoadedModel load_model(const std::filesystem::path& path, const std::filesystem::path& tokenizer,
+                       const std::string& device);
+
+constexpr const char* kPackedFile = "bitnet_quantized_model.pt";
+constexpr const char* kDequantizedFile = "bitnet_dequantized_fp16.pt";
+constexpr const char* kMetadataFile = "compression_metadata.json";
+
+}  // namespace tercet::job

@@ -1,0 +1,30 @@
+// How each parameter of a model is to be stored, from the quantization section of the configuration.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "tercet/calib/calibrate.hpp"
+#include "tercet/config/job_config.hpp"
+#include "tercet/model/decoder.hpp"
+#include "tercet/store/run_file.hpp"
+#include "tercet/train/student.hpp"
+
+namespace tercet::job {
+
+// Every linear inside the blocks is ternary unless its name matches a skip pattern; embedding and head take their
+// configured bits; the rest is fp16. Throws ConfigError for a pattern that matches nothing, or when nothing is left
+// to quantize.
+std::vector<ParameterPlan> plan_storage(const QuantizationSection& settings, const std::vector<Parameter>& parameters);
+
+// Collective. Adds the calibrated thresholds; layers are shared out over the ranks and the results exchanged.
+void add_calibration(Communicator& comm, const std::vector<Parameter>& parameters,
+                     const std::vector<LayerStatistics>& statistics, std::vector<ParameterPlan>& plan);
+
+// Bytes of codes and scales of all parameters as they will be stored.
+std::uint64_t planned_bytes(const std::vector<Parameter>& parameters, const std::vector<ParameterPlan>& plan);
+
+// One row per parameter that is stored in fewer than 16 bits.
+std::vector<LayerRecord> describe_layers(const Student& student, const std::vector<LayerStatistics>& statistics);
+
+}  // namespace tercet::job
