@@ -128,7 +128,7 @@ once() {
   local marker=$1
   shift
   if [[ -e $marker ]]; then
-    step_begin "$2" && step_end "all there,"
+    step_begin "${2%% (*}" && step_end "all there,"
     return
   fi
   step "$@" || fail 69 "a Python package could not be installed (no network?); run the command again when it can be"
