@@ -1,0 +1,96 @@
+// What is made from the packed model for other programs: the dequantized state dict and the Hugging Face folder.
+#include <algorithm>
+#include <array>
+
+#include "json_value.hpp"
+#include "stored_check.hpp"
+#include "tercet/artifact/packed_model.hpp"
+#include "tercet/base/error.hpp"
+#include "tercet/base/file.hpp"
+#include "tercet/model_io/torch_file.hpp"
+
+namespace tercet {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+constexpr std::array kTokenizerFiles{"tokenizer.json",   "tokenizer.model",       "vocab.json",
+                                     "merges.txt",       "tokenizer_config.json", "special_tokens_map.json",
+                                     "added_tokens.json"};
+
+at::Tensor dequantized_half(const PackedTensor& tensor) {
+  const at::Tensor values = dequantize(tensor.stored).to(at::kHalf);
+  return tensor.input_first ? values.t().contiguous() : values.contiguous();
+}
+
+// Through our own writer, not copy_file: that would also copy the write protection of the source.
+void copy_content(const fs::path& from, const fs::path& to) {
+  write_file_atomically(to, MappedFile(from).text());
+}
+
+std::string export_config(const ModelConfig& config) {
+  ordered_json json = ordered_json::parse(config.json);
+  // transformers 5 says dtype, version 4 torch_dtype; a reader of either must not meet the old value.
+  const bool modern = json.contains("dtype");
+  if (modern) json["dtype"] = "float16";
+  if (!modern || json.contains("torch_dtype")) json["torch_dtype"] = "float16";
+  return json.dump(2) + "\n";
+}
+
+std::string generation_config(const ModelConfig& config) {
+  ordered_json json{{"_from_model_config", true}};
+  if (config.bos_token >= 0) json["bos_token_id"] = config.bos_token;
+  if (config.eos_token >= 0) json["eos_token_id"] = config.eos_token;
+  return json.dump(2) + "\n";
+}
+
+void copy_tokenizer_files(const fs::path& from, const fs::path& to) {
+  for (const auto& entry : fs::directory_iterator(from)) {
+    const std::string name = entry.path().filename().string();
+    const bool known = std::find(kTokenizerFiles.begin(), kTokenizerFiles.end(), name) != kTokenizerFiles.end();
+    if (entry.is_regular_file() && (known || name.starts_with("chat_template"))) copy_content(entry.path(), to / name);
+  }
+}
+
+}  // namespace
+
+NamedTensors dequantized_tensors(const PackedModel& model) {
+  NamedTensors tensors;
+  for (const PackedTensor& tensor : model.tensors) tensors.emplace_back(tensor.name, dequantized_half(tensor));
+  return tensors;
+}
+
+void write_dequantized_pt(const fs::path& file, const PackedModel& model) {
+  const PackedTensor* tied = tied_embedding(model);
+  TorchDict state;
+  at::Tensor head;
+  for (auto& [name, tensor] : dequantized_tensors(model)) {
+    if (tied != nullptr && name == tied->name) head = tensor;
+    state.emplace_back(name, tensor);
+  }
+  // As model.state_dict() has it: under its own name, over the same memory, so stored once.
+  if (tied != nullptr) state.emplace_back(head_name(model.config.family), head);
+  write_torch_file(file, state);
+}
+
+void write_hf_folder(const fs::path& folder, const PackedModel& model, const fs::path& model_folder,
+                     const fs::path& tokenizer_folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) throw StoreError("cannot create folder '" + folder.string() + "'", error.message());
+  write_file_atomically(folder / "config.json", export_config(model.config));
+  write_safetensors(folder / "model.safetensors", dequantized_tensors(model));
+  const fs::path generation = model_folder / "generation_config.json";
+  if (fs::exists(generation)) {
+    copy_content(generation, folder / "generation_config.json");
+  } else {
+    write_file_atomically(folder / "generation_config.json", generation_config(model.config));
+  }
+  if (!fs::is_directory(tokenizer_folder)) {
+    throw DataError("tokenizer folder '" + tokenizer_folder.string() + "' cannot be copied", "it is not a folder");
+  }
+  copy_tokenizer_files(tokenizer_folder, folder);
+}
+
+}  // namespace tercet

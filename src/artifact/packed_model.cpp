@@ -1,0 +1,151 @@
+#include "tercet/artifact/packed_model.hpp"
+
+#include <map>
+#include <set>
+
+#include "json_value.hpp"
+#include "stored_check.hpp"
+#include "tercet/base/error.hpp"
+#include "tercet/model_io/torch_file.hpp"
+
+namespace tercet {
+namespace {
+
+constexpr const char* kFormat = "tercet-packed";
+constexpr std::int64_t kVersion = 1;
+
+TorchDict describe(const PackedTensor& tensor) {
+  const FormatSpec& spec = tensor.stored.spec;
+  TorchDict entry{{"format", to_string(spec.format)}};
+  if (spec.format == NumberFormat::kTernary) {
+    entry.emplace_back("granularity", to_string(spec.granularity));
+    entry.emplace_back("group_size", spec.group_size);
+    entry.emplace_back("rule", to_string(spec.rule));
+  }
+  TorchList shape;
+  for (const std::int64_t dimension : tensor.stored.shape) shape.push_back(dimension);
+  entry.emplace_back("shape", shape);
+  entry.emplace_back("role", tensor.role);
+  entry.emplace_back("input_first", tensor.input_first);
+  return entry;
+}
+
+// Reads the entries of one file, naming it in every complaint.
+class Reader {
+ public:
+  explicit Reader(const std::filesystem::path& file) : where_(file.string()), root_(read_torch_file(file)) {}
+
+  PackedModel read() const {
+    const auto* top = std::get_if<TorchDict>(&root_);
+    if (top == nullptr) throw DataError("'" + where_ + "' is not a packed model", "it holds no dict");
+    check_format(*top);
+    PackedModel model;
+    const auto& config = entry<TorchDict>(*top, "config");
+    const auto& architecture = torch_entry(config, "model", where_);
+    model.config = parse_model_config(to_json(architecture, where_).dump(2) + "\n", where_);
+    const std::int64_t bits = entry<std::int64_t>(config, "activation_bits");
+    if (bits != 8 && bits != 16) throw DataError("'" + where_ + "': activation_bits is neither 8 nor 16");
+    model.activation_bits = static_cast<int>(bits);
+    model.provenance = to_json(torch_entry(*top, "provenance", where_), where_);
+    read_tensors(*top, model);
+    return model;
+  }
+
+ private:
+  template <typename Value>
+  const Value& entry(const TorchDict& dict, const std::string& key) const {
+    const auto* value = std::get_if<Value>(&torch_entry(dict, key, where_));
+    if (value == nullptr) throw DataError("entry '" + key + "' of '" + where_ + "' is of another type than expected");
+    return *value;
+  }
+
+  void check_format(const TorchDict& top) const {
+    if (entry<std::string>(top, "format") != kFormat) throw DataError("'" + where_ + "' is not a packed model");
+    if (const auto version = entry<std::int64_t>(top, "version"); version != kVersion) {
+      throw DataError("'" + where_ + "' is of version " + std::to_string(version),
+                      "this program reads version " + std::to_string(kVersion), "use a newer program");
+    }
+  }
+
+  std::map<std::string, at::Tensor> tensors_of(const TorchDict& top, const std::string& key) const {
+    std::map<std::string, at::Tensor> tensors;
+    const auto& dict = entry<TorchDict>(top, key);
+    for (const auto& [name, value] : dict) tensors[name] = entry<at::Tensor>(dict, name).contiguous();
+    return tensors;
+  }
+
+  void read_tensors(const TorchDict& top, PackedModel& model) const {
+    const auto codes = tensors_of(top, "state_dict");
+    const auto scales = tensors_of(top, "scale_factors");
+    std::set<std::string> described;
+    for (const auto& [name, value] : entry<TorchDict>(top, "quantization")) {
+      const auto* description = std::get_if<TorchDict>(&value);
+      if (description == nullptr) throw DataError("'" + where_ + "': quantization of '" + name + "' is no dict");
+      PackedTensor tensor = read_description(name, *description);
+      if (codes.contains(name)) tensor.stored.codes = codes.at(name);
+      if (scales.contains(name)) tensor.stored.scales = scales.at(name);
+      check_packed_tensor(tensor, where_);
+      described.insert(name);
+      model.tensors.push_back(std::move(tensor));
+    }
+    for (const auto* tensors : {&codes, &scales}) {
+      for (const auto& [name, tensor] : *tensors) {
+        if (!described.contains(name)) throw DataError("tensor '" + name + "' of '" + where_ + "' is not described");
+      }
+    }
+  }
+
+  PackedTensor read_description(const std::string& name, const TorchDict& description) const {
+    PackedTensor tensor;
+    tensor.name = name;
+    tensor.role = entry<std::string>(description, "role");
+    tensor.input_first = entry<bool>(description, "input_first");
+    FormatSpec& spec = tensor.stored.spec;
+    spec.format = number_format(entry<std::string>(description, "format"));
+    if (spec.format == NumberFormat::kTernary) {
+      spec.granularity = granularity(entry<std::string>(description, "granularity"));
+      spec.group_size = entry<std::int64_t>(description, "group_size");
+      spec.rule = ternary_rule(entry<std::string>(description, "rule"));
+    }
+    for (const auto& dimension : entry<TorchList>(description, "shape")) {
+      const auto* size = std::get_if<std::int64_t>(&dimension);
+      if (size == nullptr) throw DataError("tensor '" + name + "' of '" + where_ + "' has a malformed shape");
+      tensor.stored.shape.push_back(*size);
+    }
+    return tensor;
+  }
+
+  std::string where_;
+  TorchValue root_;
+};
+
+}  // namespace
+
+void write_packed_model(const std::filesystem::path& file, const PackedModel& model) {
+  TorchDict quantization, codes, scales;
+  std::set<std::string> names;
+  for (const PackedTensor& tensor : model.tensors) {
+    check_packed_tensor(tensor, file.string());
+    if (!names.insert(tensor.name).second) {
+      throw DataError("tensor '" + tensor.name + "' would be twice in '" + file.string() + "'");
+    }
+    quantization.emplace_back(tensor.name, describe(tensor));
+    codes.emplace_back(tensor.name, tensor.stored.codes);
+    if (tensor.stored.scales.defined()) scales.emplace_back(tensor.name, tensor.stored.scales);
+  }
+  const auto architecture = nlohmann::ordered_json::parse(model.config.json);
+  const TorchDict config{{"model", to_torch(architecture)}, {"activation_bits", std::int64_t{model.activation_bits}}};
+  write_torch_file(file, TorchDict{{"format", std::string(kFormat)},
+                                   {"version", kVersion},
+                                   {"config", config},
+                                   {"quantization", quantization},
+                                   {"state_dict", codes},
+                                   {"scale_factors", scales},
+                                   {"provenance", to_torch(model.provenance)}});
+}
+
+PackedModel read_packed_model(const std::filesystem::path& file) {
+  return Reader(file).read();
+}
+
+}  // namespace tercet

@@ -1,0 +1,99 @@
+#include <ATen/ops/arange.h>
+
+#include "support.hpp"
+#include "tercet/base/file.hpp"
+#include "tercet/base/hash.hpp"
+
+namespace tercet::testing {
+namespace {
+
+const FormatSpec kTernaryGroup{NumberFormat::kTernary, Granularity::kGroup, 8, TernaryRule::kAbsmean};
+const FormatSpec kTernaryChannel{NumberFormat::kTernary, Granularity::kChannel, 0, TernaryRule::kAbsmean};
+const FormatSpec kTernaryTensor{NumberFormat::kTernary, Granularity::kTensor, 0, TernaryRule::kAbsmean};
+const FormatSpec kInt8{NumberFormat::kInt8, Granularity::kChannel, 0, TernaryRule::kAbsmean};
+const FormatSpec kHalf{};
+
+// `shape` as stored, [out, in].
+void add(PackedModel& model, const std::string& name, const std::string& role, std::vector<std::int64_t> shape,
+         const FormatSpec& spec, bool input_first = false) {
+  const at::Tensor weight = some_weight(std::move(shape), static_cast<int>(model.tensors.size()));
+  model.tensors.push_back({name, role, input_first, store(weight, spec)});
+}
+
+}  // namespace
+
+at::Tensor some_weight(std::vector<std::int64_t> shape, int seed) {
+  std::int64_t elements = 1;
+  for (const std::int64_t dimension : shape) elements *= dimension;
+  return at::arange(elements, at::kDouble).mul(12.9898).add(seed).sin().mul(0.3).to(at::kFloat).reshape(shape);
+}
+
+PackedModel tiny_llama(bool tied) {
+  PackedModel model;
+  ModelConfig shape;
+  shape.vocab_size = 32, shape.hidden_size = 12, shape.intermediate_size = 18, shape.layers = 1;
+  shape.heads = 2, shape.kv_heads = 1, shape.head_dim = 6, shape.max_positions = 16, shape.tied_head = tied;
+  shape.bos_token = 1, shape.eos_token = 2;
+  model.config = parse_model_config(llama_config_json(shape), "tiny");
+  model.provenance = {{"source", "test"}, {"files", {{"model.safetensors", "0123"}}}};
+  const std::string layer = "model.layers.0.";
+  add(model, "model.embed_tokens.weight", "embedding", {32, 12}, kInt8);
+  add(model, layer + "input_layernorm.weight", "norm", {12}, kHalf);
+  add(model, layer + "self_attn.q_proj.weight", "query", {12, 12}, kTernaryGroup);
+  add(model, layer + "self_attn.k_proj.weight", "key", {6, 12}, kTernaryChannel);
+  add(model, layer + "self_attn.v_proj.weight", "value", {6, 12}, kTernaryTensor);
+  add(model, layer + "self_attn.o_proj.weight", "attention_output", {12, 12}, kTernaryGroup);
+  add(model, layer + "post_attention_layernorm.weight", "norm", {12}, kHalf);
+  add(model, layer + "mlp.gate_proj.weight", "gate", {18, 12}, kTernaryGroup);
+  add(model, layer + "mlp.up_proj.weight", "up", {18, 12}, kTernaryGroup);
+  add(model, layer + "mlp.down_proj.weight", "down", {12, 18}, kTernaryGroup);  // 18: neither bytes nor groups are full
+  add(model, "model.norm.weight", "norm", {12}, kHalf);
+  if (!tied) add(model, "lm_head.weight", "head", {32, 12}, kHalf);
+  return model;
+}
+
+PackedModel tiny_gpt2() {
+  PackedModel model;
+  model.config = parse_model_config(
+      R"({"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "vocab_size": 24, "n_embd": 8, "n_layer": 1,
+          "n_head": 2, "n_positions": 16, "n_inner": null, "dtype": "float32"})",
+      "tiny");
+  model.activation_bits = 16;
+  const std::string layer = "transformer.h.0.";
+  add(model, "transformer.wte.weight", "embedding", {24, 8}, kHalf);
+  add(model, "transformer.wpe.weight", "position_embedding", {16, 8}, kHalf);
+  for (const std::string& norm : {layer + "ln_1", layer + "ln_2", std::string("transformer.ln_f")}) {
+    add(model, norm + ".weight", "norm", {8}, kHalf);
+    add(model, norm + ".bias", "bias", {8}, kHalf);
+  }
+  const auto linear = [&](const std::string& name, const std::string& role, std::int64_t out, std::int64_t in) {
+    add(model, layer + name + ".weight", role, {out, in}, kTernaryGroup, true);
+    add(model, layer + name + ".bias", "bias", {out}, kHalf);
+  };
+  linear("attn.c_attn", "fused_qkv", 24, 8);
+  linear("attn.c_proj", "attention_output", 8, 8);
+  linear("mlp.c_fc", "up", 32, 8);
+  linear("mlp.c_proj", "down", 8, 32);
+  return model;
+}
+
+void write_metadata(const std::filesystem::path& folder) {
+  nlohmann::json files;
+  for (const std::string name : {"bitnet_quantized_model.pt", "bitnet_dequantized_fp16.pt", "hf/model.safetensors"}) {
+    files[name] = sha256_file(folder / name);
+  }
+  write_file_atomically(folder / "compression_metadata.json", nlohmann::json{{"files", files}}.dump());
+}
+
+void write_artifacts(const std::filesystem::path& folder, const PackedModel& model) {
+  const auto source = folder / "source";
+  std::filesystem::create_directories(source);
+  write_file_atomically(source / "tokenizer.json", "{}");
+  write_file_atomically(source / "unrelated.txt", "no tokenizer");
+  write_packed_model(folder / "bitnet_quantized_model.pt", model);
+  write_dequantized_pt(folder / "bitnet_dequantized_fp16.pt", model);
+  write_hf_folder(folder / "hf", model, source, source);
+  write_metadata(folder);
+}
+
+}  // namespace tercet::testing
