@@ -1,4 +1,5 @@
 # CUDA and NCCL come along when a toolkit is there. Sets TERCET_HAVE_CUDA and tercet::nccl (empty without CUDA).
+set(TERCET_VENV "${CMAKE_SOURCE_DIR}/.venv" CACHE PATH "Virtual environment that holds the LibTorch wheel")
 set(TERCET_HAVE_CUDA FALSE)
 add_library(tercet_nccl INTERFACE)
 add_library(tercet::nccl ALIAS tercet_nccl)
@@ -20,10 +21,17 @@ if(TERCET_HAVE_CUDA)
   enable_language(CUDA)
   set(CMAKE_CUDA_STANDARD 17)  # CMake 3.25 knows no later standard for nvcc 13
   find_package(CUDAToolkit REQUIRED)
-  # The NCCL that LibTorch's wheel was built with, else the system's.
-  file(GLOB wheel_nccl "${TERCET_VENV}/lib/python3*/site-packages/nvidia/nccl")
-  find_path(NCCL_INCLUDE nccl.h HINTS ${wheel_nccl}/include REQUIRED)
-  find_library(NCCL_LIBRARY NAMES nccl libnccl.so.2 HINTS ${wheel_nccl}/lib REQUIRED)
+  # The NCCL that LibTorch's wheel was built with, else the system's. One process must hold only one of them, so header
+  # and library come from the same place. The wheel has no libnccl.so, only the name with its version.
+  file(GLOB wheel_nccl "${TERCET_VENV}/lib/python3*/site-packages/nvidia/nccl/lib/libnccl.so.2")
+  if(wheel_nccl AND NOT NCCL_LIBRARY)
+    list(GET wheel_nccl 0 library)
+    cmake_path(GET library PARENT_PATH folder)
+    set(NCCL_LIBRARY "${library}" CACHE FILEPATH "NCCL" FORCE)
+    set(NCCL_INCLUDE "${folder}/../include" CACHE PATH "Folder of nccl.h" FORCE)
+  endif()
+  find_path(NCCL_INCLUDE nccl.h REQUIRED)
+  find_library(NCCL_LIBRARY NAMES nccl REQUIRED)
   target_include_directories(tercet_nccl SYSTEM INTERFACE ${NCCL_INCLUDE})
   target_link_libraries(tercet_nccl INTERFACE ${NCCL_LIBRARY} CUDA::cudart)
   target_compile_definitions(tercet_nccl INTERFACE TERCET_HAVE_CUDA=1)

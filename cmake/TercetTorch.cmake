@@ -1,6 +1,5 @@
 # LibTorch from the pinned wheel (or Torch_DIR), linked directly: the wheel's own CMake package demands a CUDA toolkit.
-# libtorch_cuda is never linked: base/torch_runtime loads it when a GPU is there, so the same program starts without one.
-set(TERCET_VENV "${CMAKE_SOURCE_DIR}/.venv" CACHE PATH "Virtual environment that holds the LibTorch wheel")
+# libtorch_cuda is never linked: comm/device.cpp loads it when a GPU is there, so the same program starts without one.
 if(Torch_DIR)
   get_filename_component(TERCET_TORCH_ROOT "${Torch_DIR}/../../.." ABSOLUTE)
 else()

@@ -118,6 +118,7 @@ int main(int argc, char** argv) {
   options.level = log::Level::kWarn;
   log::open(options);
   try {
+    cuda_device_count();  // LibTorch looks for its CUDA library once, at the first question about it
     CommOptions comm_options;
     comm_options.device = "cpu";
     const std::unique_ptr<Communicator> world = runtime.connect(comm_options);
