@@ -155,6 +155,13 @@ supervise() {
   return "$status"
 }
 
+explain_signal() { # NUMBER SECONDS
+  local hint=""
+  (($1 != 9)) || hint=" (by hand, or because memory ran out)"
+  warn "a rank was ended by signal $1, $(kill -l "$1")$hint, after $2 s." \
+    "Started again, the job goes on from its newest checkpoint."
+}
+
 main() {
   local status=0 started=$SECONDS
   read_options "$@"
@@ -173,8 +180,7 @@ main() {
     "$OMP_NUM_THREADS" >&2
   supervise "${launcher[@]}" "$(command -v tercet)" "$command_name" "$subject" "${extra[@]}" || status=$?
   if ((status > 128 && status < 160)); then
-    warn "a rank was ended by signal $((status - 128)) ($(kill -l "$((status - 128))")) after $((SECONDS - started)) s;" \
-      "signal 9 often means that memory ran out. Started again, the job goes on from its newest checkpoint."
+    explain_signal "$((status - 128))" "$((SECONDS - started))"
   fi
   exit "$status"
 }
