@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -44,14 +45,15 @@ struct Parameter {
 };
 
 // Called with (index into parameters(), input [tokens, d_in] before activation quantization) for each block linear and
-// for the head, in forward order.
+// for the head, in forward order. Runs without gradients. A tied head is reported under the embedding's index.
 using LinearObserver = std::function<void(std::size_t, const at::Tensor&)>;
 
 class Decoder {
  public:
   // Loads and converts every parameter to `dtype` (kFloat default) on `device`. Checks names, shapes and finiteness;
   // throws DataError naming the tensor. Extra tensors that the families are known to carry (e.g. attention masks,
-  // rotary inv_freq, a tied head stored twice) are ignored; unknown ones are an error.
+  // rotary inv_freq, a tied head stored twice) are ignored; unknown ones are an error. A folder whose names lack the
+  // base model's prefix ("wte.weight") is accepted; parameters() always carry it ("transformer.wte.weight").
   static Decoder load(const ModelConfig& config, const WeightSource& weights, const std::string& device = "cpu");
   // Parameters drawn for training from scratch: N(0, 0.02), residual projections scaled by 1/sqrt(2 layers), norms one.
   static Decoder random(const ModelConfig& config, std::uint64_t seed, const std::string& device = "cpu");
@@ -65,7 +67,8 @@ class Decoder {
   const std::vector<Parameter>& parameters() const { return parameters_; }
   std::int64_t parameter_count() const;  // a tied head counts once
 
-  // ids [batch, positions] int64 -> logits [batch, positions, vocab]. Causal; positions start at 0.
+  // ids [batch, positions] int64 -> logits [batch, positions, vocab]. Causal; positions start at 0. fp32 throughout,
+  // or, inside at::autocast, in its type with the residual stream in fp32 (logits then are in that type).
   at::Tensor forward(const at::Tensor& ids) const;
   // As forward, without the head: the final normalised hidden states [batch, positions, hidden].
   at::Tensor hidden_states(const at::Tensor& ids) const;
@@ -78,9 +81,14 @@ class Decoder {
   void set_observer(LinearObserver observer) { observer_ = std::move(observer); }
 
  private:
-  // (filled in by the model module)
+  struct Shared;  // what depends on the architecture alone: where each part is, position tables. Common to copies.
+  friend class ForwardPass;
+
+  Decoder(const ModelConfig& config, std::vector<Parameter> parameters);
+
   ModelConfig config_;
   std::vector<Parameter> parameters_;
+  std::shared_ptr<Shared> shared_;
   int activation_bits_ = 16;
   LinearObserver observer_;
 };

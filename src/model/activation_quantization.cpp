@@ -1,0 +1,81 @@
+#include "model/activation_quantization.hpp"
+
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "model/dtype.hpp"
+#include "model/simd.hpp"
+
+namespace tercet {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+constexpr double kSmallestAbsmax = 1e-5;  // an all-zero token must not divide by zero
+
+template <typename X, typename Y>
+TERCET_MULTIVERSION void quantize_rows(const X* in, Y* out, std::int64_t width, std::int64_t begin, std::int64_t end) {
+  using C = simd::Compute<X>;
+  for (std::int64_t row = begin; row < end; ++row) {
+    const X* x = in + row * width;
+    Y* y = out + row * width;
+    const C absmax = simd::max_lanes<C>(width, C(kSmallestAbsmax), [&](std::int64_t i) {
+      const C v = simd::load(x + i);
+      return v < 0 ? -v : v;
+    });
+    const C to_int = C(127) / absmax;
+    const C from_int = absmax / C(127);
+    for (std::int64_t i = 0; i < width; ++i) {
+      C q = std::nearbyint(simd::load(x + i) * to_int);
+      q = q < C(-128) ? C(-128) : q;
+      q = q > C(127) ? C(127) : q;
+      simd::store(y + i, q * from_int);
+    }
+  }
+}
+
+at::Tensor quantize_on_cpu(const at::Tensor& x, at::ScalarType type) {
+  const auto width = x.size(-1);
+  at::Tensor out = at::empty(x.sizes(), x.options().dtype(type));
+  dispatch_pair(x.scalar_type(), type, [&](auto wide, auto narrow) {
+    using X = decltype(wide);
+    using Y = decltype(narrow);
+    at::parallel_for(0, x.numel() / width, std::max<std::int64_t>(1, 32768 / width),
+                     [&](std::int64_t begin, std::int64_t end) {
+                       quantize_rows<X, Y>(x.data_ptr<X>(), out.data_ptr<Y>(), width, begin, end);
+                     });
+  });
+  return out;
+}
+
+struct FakeQuantizeRows : torch::autograd::Function<FakeQuantizeRows> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, at::ScalarType type) {
+    ctx->saved_data["type"] = static_cast<std::int64_t>(x.scalar_type());
+    return has_cpu_loop(x) && type != at::kHalf ? quantize_on_cpu(x.contiguous(), type)
+                                                : fake_quantize_rows_reference(x, type);
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    return {grads[0].to(static_cast<at::ScalarType>(ctx->saved_data["type"].toInt())), at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor fake_quantize_rows_reference(const at::Tensor& x, at::ScalarType type) {
+  const at::Tensor wide = x.scalar_type() == at::kDouble ? x : x.to(at::kFloat);
+  const at::Tensor absmax = wide.abs().amax(-1, true).clamp_min(kSmallestAbsmax);
+  return ((wide * (127.0 / absmax)).round().clamp(-128, 127) * (absmax / 127.0)).to(type);
+}
+
+at::Tensor fake_quantize_rows(const at::Tensor& x, at::ScalarType type) {
+  return FakeQuantizeRows::apply(x, type);
+}
+
+}  // namespace tercet

@@ -1,0 +1,63 @@
+#include "tercet/model/decoder.hpp"
+
+#include <array>
+#include <utility>
+
+#include "model/forward_pass.hpp"
+
+namespace tercet {
+
+std::string to_string(Role role) {
+  static constexpr std::array<const char*, 13> kNames{
+      "embedding", "position_embedding", "head", "norm", "bias", "query", "key", "value",
+      "fused_qkv", "attention_output",   "gate", "up",   "down"};
+  return kNames[static_cast<std::size_t>(role)];
+}
+
+bool is_block_linear(Role role) {
+  switch (role) {
+    case Role::kQuery:
+    case Role::kKey:
+    case Role::kValue:
+    case Role::kFusedQkv:
+    case Role::kAttentionOutput:
+    case Role::kGate:
+    case Role::kUp:
+    case Role::kDown:
+      return true;
+    default:
+      return false;
+  }
+}
+
+Decoder::Decoder(const ModelConfig& config, std::vector<Parameter> parameters)
+    : config_(config),
+      parameters_(std::move(parameters)),
+      shared_(std::make_shared<Shared>(make_layout(parameter_specs(config)))) {}
+
+Decoder Decoder::clone() const {
+  Decoder copy = *this;
+  for (auto& parameter : copy.parameters_) parameter.value = parameter.value.detach().clone();
+  return copy;
+}
+
+std::int64_t Decoder::parameter_count() const {
+  std::int64_t count = 0;
+  for (const auto& parameter : parameters_) count += parameter.value.numel();
+  return count;
+}
+
+at::Tensor Decoder::forward(const at::Tensor& ids) const {
+  const ForwardPass pass(*this);
+  return pass.head(pass.hidden_states(ids));
+}
+
+at::Tensor Decoder::hidden_states(const at::Tensor& ids) const {
+  return ForwardPass(*this).hidden_states(ids);
+}
+
+at::Tensor Decoder::head(const at::Tensor& hidden) const {
+  return ForwardPass(*this).head(hidden);
+}
+
+}  // namespace tercet

@@ -1,0 +1,53 @@
+// One evaluation of a Decoder: the parts put together as the family's table says.
+#pragma once
+
+#include <c10/core/impl/LocalDispatchKeySet.h>
+
+#include <initializer_list>
+
+#include "model/family_table.hpp"
+#include "model/positions.hpp"
+#include "tercet/model/decoder.hpp"
+
+namespace tercet {
+
+struct Decoder::Shared {
+  explicit Shared(ModelLayout where) : layout(std::move(where)) {}
+  ModelLayout layout;
+  PositionCache positions;
+};
+
+class ForwardPass {
+ public:
+  explicit ForwardPass(const Decoder& decoder);
+
+  at::Tensor hidden_states(const at::Tensor& ids) const;  // [batch, positions, hidden]
+  at::Tensor head(const at::Tensor& hidden) const;        // [batch, positions, vocab]
+
+ private:
+  // The residual stream and what waits to be added to it, so that norm and addition are one pass over memory.
+  struct Stream {
+    at::Tensor residual, pending;
+  };
+
+  const at::Tensor& value(std::size_t index) const { return decoder_.parameters_[index].value; }
+  at::Tensor value_or_none(std::size_t index) const { return index == kAbsent ? at::Tensor() : value(index); }
+
+  at::Tensor embed(const at::Tensor& ids) const;
+  void block(const PartTable& parts, const PositionTables& tables, Stream& stream) const;
+  at::Tensor attention(const PartTable& parts, const PositionTables& tables, const at::Tensor& input) const;
+  at::Tensor mlp(const PartTable& parts, const at::Tensor& input) const;
+  at::Tensor norm(PartIndex index, Stream& stream) const;
+  at::Tensor head_norms(const PartTable& parts, const at::Tensor& qkv) const;
+  at::Tensor linear(const PartTable& parts, std::initializer_list<Part> which, const at::Tensor& input) const;
+  void observe(std::size_t index, const at::Tensor& input) const;
+
+  const Decoder& decoder_;
+  const ModelConfig& config_;
+  const FamilyTraits& traits_;
+  at::ScalarType type_;  // of activations; the residual stream keeps the parameters' type
+  // Number types are explicit here: autocast's own rules would convert back and forth between our loops.
+  c10::impl::ExcludeDispatchKeyGuard no_autocast_;
+};
+
+}  // namespace tercet

@@ -1,0 +1,204 @@
+// Decoder::load, from_parameters and random: where parameters come from and what is checked about them.
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/isfinite.h>
+#include <ATen/ops/nonzero.h>
+
+#include <cmath>
+#include <map>
+#include <numbers>
+
+#include "model/family_table.hpp"
+#include "tercet/base/error.hpp"
+#include "tercet/base/random.hpp"
+#include "tercet/base/text.hpp"
+#include "tercet/model/decoder.hpp"
+
+namespace tercet {
+namespace {
+
+// Tensors by the name that this module uses, from a folder or from memory.
+struct Tensors {
+  std::map<std::string, std::function<at::Tensor()>> by_name;
+  std::map<std::string, std::string> origin;  // "tensor 'x' of model.safetensors"
+  std::string where;                          // "model.safetensors" or "the given tensors"
+};
+
+std::string quoted(const std::string& name) {
+  return "tensor '" + name + "'";
+}
+
+std::string shape_text(at::IntArrayRef shape) {
+  std::string text = "[";
+  for (std::size_t i = 0; i < shape.size(); ++i) text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
+  return text + "]";
+}
+
+bool ends_with_any(const std::string& name, const std::vector<std::string_view>& endings) {
+  for (const auto ending : endings) {
+    if (name.ends_with(ending)) return true;
+  }
+  return false;
+}
+
+// Folders saved from the base model lack the prefix ("wte.weight" for "transformer.wte.weight"): put it back.
+std::string canonical_name(const std::string& name, const ModelConfig& config, bool without_root) {
+  if (!without_root || name == head_name(config.family)) return name;
+  return std::string(family_traits(config.family).root) + name;
+}
+
+bool lacks_root(const std::vector<std::string>& names, const ModelConfig& config) {
+  const std::string root(family_traits(config.family).root);
+  for (const auto& name : names) {
+    if (name.starts_with(root)) return false;
+  }
+  return true;
+}
+
+Tensors from_source(const WeightSource& weights, const ModelConfig& config) {
+  Tensors result;
+  std::vector<std::string> names;
+  for (const auto& [name, info] : weights.tensors()) names.push_back(name);
+  const bool without_root = lacks_root(names, config);
+  for (const auto& [name, info] : weights.tensors()) {
+    const std::string canonical = canonical_name(name, config, without_root);
+    result.by_name[canonical] = [&weights, name = name] { return weights.tensor(name); };
+    result.origin[canonical] = quoted(name) + " of '" + info.file.string() + "'";
+  }
+  const auto files = weights.files();
+  result.where = files.empty() ? "the weights" : "'" + files.front().parent_path().string() + "'";
+  return result;
+}
+
+Tensors from_list(const NamedTensors& tensors, const ModelConfig& config) {
+  Tensors result;
+  std::vector<std::string> names;
+  for (const auto& entry : tensors) names.push_back(entry.first);
+  const bool without_root = lacks_root(names, config);
+  for (const auto& [name, tensor] : tensors) {
+    const std::string canonical = canonical_name(name, config, without_root);
+    result.by_name[canonical] = [tensor = tensor] { return tensor; };
+    result.origin[canonical] = quoted(name);
+  }
+  result.where = "the given tensors";
+  return result;
+}
+
+void require_finite(const at::Tensor& value, const std::string& origin) {
+  const at::Tensor finite = at::isfinite(value);
+  if (finite.all().item<bool>()) return;
+  const at::Tensor first = at::nonzero(finite.logical_not()).select(0, 0);
+  std::vector<std::int64_t> index;
+  for (std::int64_t i = 0; i < first.numel(); ++i) index.push_back(first[i].item<std::int64_t>());
+  at::Tensor element = value;
+  for (const auto i : index) element = element.select(0, i);
+  throw DataError(origin + " is not finite",
+                  "first at index " + shape_text(index) + ": " + format_fixed(element.item<double>(), 0),
+                  "the model is damaged or its training diverged; use another checkpoint");
+}
+
+at::Tensor checked_value(const ParameterSpec& spec, const Tensors& tensors, const std::string& device) {
+  const auto found = tensors.by_name.find(spec.name);
+  if (found == tensors.by_name.end()) {
+    std::vector<std::string> names;
+    for (const auto& entry : tensors.by_name) names.push_back(entry.first);
+    const std::string near = nearest_word(spec.name, names);
+    throw DataError(quoted(spec.name) + " is missing from " + tensors.where,
+                    "config.json describes a model that has it",
+                    near.empty() ? "check that config.json belongs to these weights" : "nearest name: '" + near + "'");
+  }
+  const std::string& origin = tensors.origin.at(spec.name);
+  const at::Tensor stored = found->second();
+  if (stored.sizes() != at::IntArrayRef(spec.shape)) {
+    throw DataError(origin + " has the wrong shape",
+                    "expected " + shape_text(spec.shape) + ", got " + shape_text(stored.sizes()),
+                    "check that config.json belongs to these weights");
+  }
+  if (!stored.is_floating_point()) {
+    throw DataError(origin + " holds no floating-point numbers", c10::toString(stored.scalar_type()),
+                    "give the full-precision model");
+  }
+  at::Tensor value = at::empty(spec.shape, at::kFloat);  // always a copy: a mapped file must not be written
+  value.copy_(stored.detach());
+  require_finite(value, origin);
+  return value.to(device);
+}
+
+void check_tied_head(const ModelConfig& config, const Tensors& tensors, const at::Tensor& embedding) {
+  const auto found = tensors.by_name.find(head_name(config.family));
+  if (!config.tied_head || found == tensors.by_name.end()) return;
+  const at::Tensor head = found->second().detach().to(at::kFloat);
+  if (head.sizes() == embedding.sizes() && at::equal(head, embedding.to(head.device()))) return;
+  throw DataError(tensors.origin.at(found->first) + " differs from the embedding",
+                  "config.json says that they are tied (tie_word_embeddings)",
+                  "set tie_word_embeddings to false, or remove the tensor");
+}
+
+void refuse_unknown(const ModelConfig& config, const Tensors& tensors, const std::vector<ParameterSpec>& specs) {
+  std::map<std::string, bool> known{{head_name(config.family), true}};
+  for (const auto& spec : specs) known[spec.name] = true;
+  for (const auto& [name, tensor] : tensors.by_name) {
+    if (known.contains(name) || ends_with_any(name, family_traits(config.family).ignored)) continue;
+    throw DataError(tensors.origin.at(name) + " is not part of a " + to_string(config.family) + " model",
+                    "its work would be lost silently", "check model_type and num_hidden_layers in config.json");
+  }
+}
+
+std::vector<Parameter> checked_parameters(const ModelConfig& config, const Tensors& tensors,
+                                          const std::string& device) {
+  const auto specs = parameter_specs(config);
+  std::vector<Parameter> parameters;
+  for (const auto& spec : specs) {
+    parameters.push_back({spec.name, spec.role, spec.layer, spec.input_first, checked_value(spec, tensors, device)});
+  }
+  refuse_unknown(config, tensors, specs);
+  check_tied_head(config, tensors, parameters.front().value);
+  return parameters;
+}
+
+// N(0, deviation) by Box and Muller's formula, element i from draw i alone.
+at::Tensor normal_values(const std::vector<std::int64_t>& shape, double deviation, std::uint64_t seed,
+                         std::uint64_t purpose) {
+  at::Tensor value = at::empty(shape, at::kFloat);
+  float* out = value.data_ptr<float>();
+  at::parallel_for(0, value.numel(), 16384, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const auto index = static_cast<std::uint64_t>(i);
+      const double radius = std::sqrt(-2.0 * std::log(1.0 - random_uniform(seed, purpose, 2 * index)));
+      const double angle = 2.0 * std::numbers::pi * random_uniform(seed, purpose, 2 * index + 1);
+      out[i] = static_cast<float>(deviation * radius * std::cos(angle));
+    }
+  });
+  return value;
+}
+
+at::Tensor initial_value(const ParameterSpec& spec, const ModelConfig& config, std::uint64_t seed) {
+  constexpr double kDeviation = 0.02;  // GPT-2's (Radford et al. 2019)
+  if (spec.is_bias) return at::empty(spec.shape, at::kFloat).zero_();
+  if (spec.role == Role::kNorm) return at::empty(spec.shape, at::kFloat).fill_(1.0);
+  const bool into_residual = spec.role == Role::kAttentionOutput || spec.role == Role::kDown;
+  const double scale = into_residual ? 1.0 / std::sqrt(2.0 * static_cast<double>(config.layers)) : 1.0;
+  return normal_values(spec.shape, kDeviation * scale, seed, purpose_of("model.random." + spec.name));
+}
+
+}  // namespace
+
+Decoder Decoder::load(const ModelConfig& config, const WeightSource& weights, const std::string& device) {
+  return Decoder(config, checked_parameters(config, from_source(weights, config), device));
+}
+
+Decoder Decoder::from_parameters(const ModelConfig& config, const NamedTensors& tensors, const std::string& device) {
+  return Decoder(config, checked_parameters(config, from_list(tensors, config), device));
+}
+
+Decoder Decoder::random(const ModelConfig& config, std::uint64_t seed, const std::string& device) {
+  std::vector<Parameter> parameters;
+  for (const auto& spec : parameter_specs(config)) {
+    const at::Tensor value = initial_value(spec, config, seed).to(device);
+    parameters.push_back({spec.name, spec.role, spec.layer, spec.input_first, value});
+  }
+  return Decoder(config, std::move(parameters));
+}
+
+}  // namespace tercet
