@@ -72,7 +72,7 @@ def cpp_functions(text):
                     yield place(code, header_start, end, header)
                     header, header_start = "", end + 1
                 position = end
-        elif character in ";}" or re.search(r"\b(?:public|private|protected)\s*:$", header + character):
+        elif character in ";}" or (character == ":" and re.search(r"\b(?:public|private|protected)\s*$", header)):
             header, header_start = "", position + 1
         else:
             header += character
