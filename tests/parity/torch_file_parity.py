@@ -3,7 +3,8 @@
 usage: torch_file_parity.py path/to/test_model_io
 
 Runs the TorchParity tests of test_model_io with TERCET_PARITY_DIR: they compare each made_by_python/*.pt with the
-tensors written beside it as safetensors-like raw bytes, and write made_by_us/*.pt, which is then loaded here.
+bytes described in the .json beside it, and write made_by_us/*.pt, which is then loaded here. Where test_artifact lies
+beside it, that makes whole artifact folders, unpacked here from their documented layout and loaded by transformers.
 """
 
 import collections
@@ -89,6 +90,40 @@ def check_our_file(file):
     assert len(state) > 300, "long memo indices are covered"
 
 
+def unpack(codes, scales, about):
+    """The values of a packed tensor, from its documented layout alone."""
+    if about["format"] == "float16":
+        values = codes
+    elif about["format"] == "int8":
+        values = (codes.float() * scales.float()).half()
+    else:
+        rows, columns = about["shape"]
+        trits = torch.stack([codes >> 2 * i & 3 for i in range(4)], dim=-1).reshape(rows, -1)[:, :columns].float() - 1
+        if about["granularity"] == "group":
+            scales = scales.repeat_interleave(about["group_size"], dim=1)[:, :columns]
+        values = (trits * scales.float()).half()
+    return values.t() if about["input_first"] else values
+
+
+def check_artifacts(folder):
+    import transformers
+
+    packed = torch.load(folder / "bitnet_quantized_model.pt")
+    assert packed["format"] == "tercet-packed" and packed["version"] == 1
+    state = torch.load(folder / "bitnet_dequantized_fp16.pt")
+    for name, about in packed["quantization"].items():
+        values = unpack(packed["state_dict"][name], packed["scale_factors"].get(name), about)
+        assert state[name].dtype == torch.float16 and torch.equal(values, state[name]), name
+    model, info = transformers.AutoModelForCausalLM.from_pretrained(folder / "hf", output_loading_info=True)
+    assert not info["missing_keys"] and not info["unexpected_keys"] and not info["mismatched_keys"], info
+    assert model.dtype == torch.float16, model.dtype
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, state[name]), name
+    assert set(model.state_dict()) == set(state)
+    model.load_state_dict(state, strict=True)
+    assert torch.isfinite(model.float()(torch.arange(8)[None]).logits).all()
+
+
 def main():
     program = sys.argv[1]
     with tempfile.TemporaryDirectory() as name:
@@ -97,6 +132,13 @@ def main():
         environment = dict(os.environ, TERCET_PARITY_DIR=str(folder))
         subprocess.run([program, "--gtest_filter=TorchParity.*"], env=environment, check=True)
         check_our_file(folder / "made_by_us" / "state.pt")
+        artifact_program = pathlib.Path(program).with_name("test_artifact")
+        if artifact_program.exists():
+            subprocess.run([artifact_program, "--gtest_filter=ArtifactParity.*"], env=environment, check=True)
+            for artifacts in sorted((folder / "artifacts").iterdir()):
+                check_artifacts(artifacts)
+        else:
+            print("artifacts are left out: test_artifact is not built")
     print("torch_file parity: all well")
 
 

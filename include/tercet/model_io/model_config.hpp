@@ -42,7 +42,7 @@ struct ModelConfig {
   bool mlp_bias = false;
   bool parallel_residual = false;   // GPT-NeoX use_parallel_residual
   std::string activation = "silu";  // silu | gelu (erf) | gelu_tanh (gelu_new, gelu_pytorch_tanh) | relu
-  std::int64_t bos_token = -1;      // -1: none
+  std::int64_t bos_token = -1;      // -1: none (or outside the vocabulary)
   std::int64_t eos_token = -1;
   std::string json;  // config.json as read, for copying into exports
 };

@@ -36,7 +36,7 @@ std::unique_ptr<WeightSource> open_safetensors(const std::filesystem::path& file
 
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
-// Writes F32, F16, BF16, U8, I8, I32, I64 tensors in the given order to a temporary name, then renames.
+// Writes tensors (F32, F16, BF16, U8, I8, I32, I64), wide elements first, to a temporary name, then renames.
 // metadata values are strings; {"format": "pt"} is always added.
 void write_safetensors(const std::filesystem::path& file, const NamedTensors& tensors,
                        const std::map<std::string, std::string>& metadata = {});
