@@ -212,11 +212,10 @@ configure() { # NVCC
   if [[ -f $build/build.ninja && -e $build/.tercet-configured-$key ]]; then
     return
   fi
-  # A build folder of a project that was moved cannot be configured on.
-  grep -qsxF "CMAKE_HOME_DIRECTORY:INTERNAL=$project_root" "$build/CMakeCache.txt" || arguments+=(--fresh)
   [[ -z ${Torch_DIR:-} ]] || arguments+=("-DTorch_DIR=$Torch_DIR")
   rm -f "$build"/.tercet-configured-*
-  step configure "configure (preset $preset)" cmake --preset "$preset" "${arguments[@]}" ||
+  # Fresh: what a failed attempt, a moved folder or a toolkit that came later left in the cache would be believed.
+  step configure "configure (preset $preset)" cmake --fresh --preset "$preset" "${arguments[@]}" ||
     fail 69 "the build could not be configured; what CMake did not find is named above"
   touch "$build/.tercet-configured-$key"
 }
