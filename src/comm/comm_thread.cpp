@@ -1,6 +1,7 @@
 #include "comm/comm_thread.hpp"
 
 #include <chrono>
+#include <cstdlib>
 #include <exception>
 #include <future>
 #include <utility>
@@ -34,14 +35,10 @@ CommThread::~CommThread() {
   {
     std::unique_lock lock(mutex_);
     stopping_ = true;
-    for (const auto& task : queue_) {
-      task->done.set_exception(std::make_exception_ptr(
-          CommError("a reduction of " + where_ + " was dropped", "its communicator was closed before it began")));
-    }
-    queue_.clear();
     changed_.notify_all();
-    if (!changed_.wait_for(lock, kPatience, [this] { return !busy_; })) {
-      log::error_here("a reduction still waits for other ranks while the communicator is closed; ending the job");
+    if (!changed_.wait_for(lock, kPatience, [this] { return !busy_ && queue_.empty(); })) {
+      log::error_here("a reduction of " + where_ +
+                      " still waits for other ranks while its communicator is closed; ending the job");
       log::close();
       if (mpi_is_usable()) MPI_Abort(MPI_COMM_WORLD, static_cast<int>(ExitCode::kInternal));
       std::_Exit(static_cast<int>(ExitCode::kInternal));
@@ -66,7 +63,7 @@ void CommThread::run() {
   std::unique_lock lock(mutex_);
   while (true) {
     changed_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
-    if (stopping_) return;
+    if (queue_.empty()) return;  // stopping, and nothing is left to do
     const std::shared_ptr<Task> task = std::move(queue_.front());
     queue_.pop_front();
     busy_ = true;

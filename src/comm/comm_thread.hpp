@@ -21,8 +21,8 @@ class CommThread {
   // `where` names the rank in messages.
   explicit CommThread(std::string where);
 
-  // Calls that have not begun are dropped. One under way is given `kPatience` to end; if the other ranks never join it
-  // (this rank is being torn down by an error), the whole job is aborted: a hang would be worse.
+  // What was submitted is still done: other ranks count on it. If they never join in (this rank is being torn down by
+  // an error), the whole job is aborted after a few seconds: a hang would be worse.
   ~CommThread();
   CommThread(const CommThread&) = delete;
   CommThread& operator=(const CommThread&) = delete;

@@ -77,7 +77,8 @@ class Agreement : public testing::EmptyTestEventListener {
     }
     if (names.empty()) return;
     any_failed_ = true;
-    if (the_world->is_root()) std::printf("%s failed on rank(s)%s\n", full_name(test).c_str(), names.c_str());
+    // Listeners hear of an end in reverse order, so this still counts before the printer gives its verdict.
+    if (the_world->is_root() && !failed) ADD_FAILURE() << full_name(test) << " failed on rank(s)" << names;
   }
   bool any_failed() const { return any_failed_; }
 

@@ -17,7 +17,10 @@ struct CommOptions {
 };
 
 // Starts MPI (MPI_THREAD_MULTIPLE) if the process was launched by mpirun or srun, else runs as a single rank.
-// Constructed once, in main. Ends MPI when destroyed.
+// Constructed once, in main, before anything asks LibTorch about CUDA. Ends MPI when destroyed, which waits for all
+// ranks: a rank that leaves alone after an error must call control().abort(code) instead. When destroyed by an
+// exception it aborts the job. Throws CommError, and ConfigError when srun started several tasks that cannot find each
+// other.
 class Runtime {
  public:
   Runtime(int* argc, char*** argv);
