@@ -146,4 +146,11 @@ void ForwardPass::observe(std::size_t index, const at::Tensor& input) const {
   decoder_.observer_(index, input.detach().flatten(0, 1));
 }
 
+void ForwardPass::observe_attention(const PartTable& parts, const at::Tensor& query, const at::Tensor& key) const {
+  if (!decoder_.attention_observer_) return;
+  const at::NoGradGuard no_grad;
+  const auto layer = static_cast<int>(&parts - decoder_.shared_->layout.blocks.data());
+  decoder_.attention_observer_(layer, query.detach(), key.detach());
+}
+
 }  // namespace tercet

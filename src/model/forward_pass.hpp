@@ -41,6 +41,7 @@ class ForwardPass {
   at::Tensor head_norms(const PartTable& parts, const at::Tensor& qkv) const;
   at::Tensor linear(const PartTable& parts, std::initializer_list<Part> which, const at::Tensor& input) const;
   void observe(std::size_t index, const at::Tensor& input) const;
+  void observe_attention(const PartTable& parts, const at::Tensor& query, const at::Tensor& key) const;
 
   const Decoder& decoder_;
   const ModelConfig& config_;
