@@ -2,8 +2,8 @@
 //
 //   <folder>/step-00000400/{state.h5, manifest.json}
 //
-// state.h5 holds one dataset per name with its global shape; each rank writes its slice (rows, or a part of the
-// flattened tensor), so another number of ranks can load it. The commit protocol is in docs/reliability.md.
+// state.h5 holds one flat dataset per name with its global shape beside it; each rank writes an even share of the
+// elements, and any other number of ranks can load it. Layout and commit protocol: docs/formats.md.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -35,12 +35,13 @@ struct CheckpointOptions {
 
 // Collective. Temporary name, collective write, fsync, agreement, manifest with a SHA-256 per slice, rename, fsync of
 // the parent; then older ones beyond `keep` are removed. On failure on any rank all throw StoreError, and nothing
-// published is touched.
+// published is touched. A checkpoint of the same step is replaced. All ranks must hold the same names and shapes.
 void save_checkpoint(Communicator& comm, const CheckpointOptions& options, std::int64_t step,
                      const StateTensors& tensors, const nlohmann::json& metadata);
 
 // Collective. The newest checkpoint that verifies on every rank and whose metadata["fingerprint"] equals `fingerprint`;
-// one that does not verify is renamed bad-step-... and named in a warning. nullopt when there is none.
+// one that does not verify is renamed bad-step-... and named in a warning. nullopt when there is none. Every rank reads
+// and verifies all tensors.
 std::optional<Checkpoint> load_newest_checkpoint(Communicator& comm, const std::filesystem::path& folder,
                                                  const std::string& fingerprint);
 

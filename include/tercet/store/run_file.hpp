@@ -1,6 +1,6 @@
 // The record of a run: run.h5 (serial HDF5, rank 0) and journal.jsonl beside it. Every record goes to the journal
 // first (one JSON line, flushed), then to run.h5 (flushed); from the journal run.h5 can be made again.
-// Layout: docs/formats.md. On ranks other than 0 all functions do nothing.
+// A metric keeps its unit. Layout: docs/formats.md. On ranks other than 0 all functions do nothing.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +17,7 @@ struct MetricRecord {
   std::int64_t step = 0;
   double value = 0;
   std::string unit;  // "nats", "tokens/s", "1"
+  int attempt = 0;   // set by RunFile
 };
 
 struct LayerRecord {  // one row of the per-layer table
@@ -29,13 +30,14 @@ struct LayerRecord {  // one row of the per-layer table
 
 struct StageRecord {
   std::string name;
-  double begin_s = 0, end_s = 0;
-};  // seconds since the attempt began
+  double begin_s = 0, end_s = 0;  // seconds since the attempt began
+  int attempt = 0;                // set by RunFile
+};
 
 struct GateRecord {
   std::string name, verdict, severity;  // verdict: pass | fail | skipped ; severity: fail | warn | off
   double value = 0, threshold = 0;
-  std::string comparison;  // ">=", "<=", "in"
+  std::string comparison;  // ">= 6", "<= 0.1", "0.25 to 0.45"
   std::string evidence;    // a sentence
 };
 
@@ -45,20 +47,28 @@ struct RankRecord {
   double peak_memory_bytes = 0, tokens_per_second = 0;
 };
 
+struct AttemptRecord {
+  int attempt = 0;
+  double began = 0;  // seconds since 1970
+};
+
 class RunFile {
  public:
   // Opens <folder>/journal.jsonl and run.h5 for appending an attempt (making run.h5 again from the journal if it is
-  // damaged). `active` is false on ranks other than 0.
+  // damaged). `active` is false on ranks other than 0. Throws StoreError, also when another process writes this run.
   RunFile(const std::filesystem::path& folder, bool active);
   ~RunFile();
   RunFile(const RunFile&) = delete;
   RunFile& operator=(const RunFile&) = delete;
 
+  int attempt() const;  // 1 for the first launch; 0 when not active
+
+  // The name is a path ("training/loss"); no part of it may be empty, ".", "step", "wall_time", "value" or "attempt".
   void metric(const MetricRecord& record);
   void layers(const std::vector<LayerRecord>& table);  // replaces the table
   void stage(const StageRecord& record);
-  void gates(const std::vector<GateRecord>& table);  // replaces the table
-  void rank(const RankRecord& record);
+  void gates(const std::vector<GateRecord>& table);                      // replaces the table
+  void rank(const RankRecord& record);                                   // replaces what is known of that rank
   void provenance(const std::string& key, const nlohmann::json& value);  // config, data, hashes, versions
 
  private:
@@ -66,7 +76,7 @@ class RunFile {
   std::unique_ptr<State> state_;
 };
 
-// What a run file holds, for reports. Throws StoreError.
+// What a run file holds, for reports. Both readers give the same: metrics by name, then in the order of writing.
 struct RunRecord {
   std::vector<MetricRecord> metrics;
   std::vector<double> wall_times;  // of each metric, seconds since 1970
@@ -74,10 +84,12 @@ struct RunRecord {
   std::vector<StageRecord> stages;
   std::vector<GateRecord> gates;
   std::vector<RankRecord> ranks;
-  nlohmann::json provenance;
+  std::vector<AttemptRecord> attempts;
+  nlohmann::json provenance = nlohmann::json::object();
 };
-RunRecord read_run_file(const std::filesystem::path& run_h5);
+RunRecord read_run_file(const std::filesystem::path& run_h5);  // throws StoreError
 RunRecord read_journal(const std::filesystem::path& journal);  // a truncated last line is dropped
-void rebuild_run_file(const std::filesystem::path& folder);    // run.h5 from journal.jsonl, published by rename
+// run.h5 from journal.jsonl, published by rename. Throws StoreError, also while a job is writing the run.
+void rebuild_run_file(const std::filesystem::path& folder);
 
 }  // namespace tercet

@@ -1,0 +1,74 @@
+#include "gate/evidence.hpp"
+
+#include <cstdio>
+#include <limits>
+
+#include "tercet/base/text.hpp"
+
+namespace tercet::gate {
+namespace {
+
+const std::string kNotMeasured = "not measured";
+
+double ratio(std::uint64_t baseline, std::uint64_t packed) {
+  if (packed == 0 || baseline == 0) return std::numeric_limits<double>::quiet_NaN();
+  return static_cast<double>(baseline) / static_cast<double>(packed);
+}
+
+std::string ratio_part(const std::string& name, std::uint64_t baseline, std::uint64_t packed) {
+  return name + " " + format_count(baseline) + " B = " + format_fixed(ratio(baseline, packed), 2) + "x";
+}
+
+}  // namespace
+
+std::string short_number(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.6g", value);
+  return text;
+}
+
+std::string percent(double share) {
+  return format_fixed(100.0 * share, 1) + " %";
+}
+
+std::string compression_evidence(const GatesSection& rules, const Measurements& measured, double target) {
+  if (measured.packed_bytes == 0) return "the packed file was " + kNotMeasured;
+  const std::uint64_t packed = measured.packed_bytes;
+  std::string text = "the packed file has " + format_count(packed) + " B; against ";
+  text += ratio_part("fp32", measured.fp32_bytes, packed) + ", ";
+  text += ratio_part("fp16", measured.fp16_bytes, packed) + ", ";
+  text += ratio_part("the original file", measured.file_bytes, packed) + "; the gate counts ";
+  text += rules.compression_baseline + " and wants " + short_number(target) + "x";
+  if (rules.compression.threshold == 0) {
+    text += ", the target for " + size_category(measured.parameters) + " models (";
+    text += format_count(static_cast<std::uint64_t>(measured.parameters)) + " parameters)";
+  }
+  return text;
+}
+
+std::string sparsity_evidence(const Measurements& measured) {
+  if (!measured.sparsity) return "sparsity was " + kNotMeasured;
+  return percent(*measured.sparsity) + " of the ternary weights are zero";
+}
+
+std::string accuracy_evidence(const Measurements& measured) {
+  if (!measured.accuracy_before || !measured.accuracy_after) return "next-token accuracy was " + kNotMeasured;
+  return "next-token accuracy on held-out text: " + format_fixed(*measured.accuracy_before, 4) + " before, " +
+         format_fixed(*measured.accuracy_after, 4) + " after (" +
+         percent(*measured.accuracy_after / *measured.accuracy_before) + " of it kept)";
+}
+
+std::string perplexity_evidence(const Measurements& measured) {
+  if (!measured.perplexity_before || !measured.perplexity_after) return "perplexity was " + kNotMeasured;
+  const double before = *measured.perplexity_before, after = *measured.perplexity_after;
+  return "perplexity on held-out text: " + format_fixed(before, 3) + " before, " + format_fixed(after, 3) + " after (" +
+         (after >= before ? "+" : "") + percent((after - before) / before) + ")";
+}
+
+std::string agreement_evidence(const Measurements& measured) {
+  if (!measured.agreement) return "agreement of the dequantized with the packed model was " + kNotMeasured;
+  return "the dequantized and the packed model predict the same token at " +
+         format_fixed(100.0 * *measured.agreement, 3) + " % of the positions";
+}
+
+}  // namespace tercet::gate

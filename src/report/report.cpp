@@ -1,0 +1,216 @@
+#include "tercet/report/report.hpp"
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+#include "tercet/base/error.hpp"
+#include "tercet/base/text.hpp"
+#include "tercet/log/log.hpp"
+#include "tercet/report/metadata.hpp"
+#include "tercet/report/status.hpp"
+
+namespace tercet {
+namespace fs = std::filesystem;
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t kWorstLayers = 5;
+constexpr std::array kFiles = {"artifacts", "rejected", "config.resolved.yaml", "run.h5", "journal.jsonl", "log"};
+
+struct SeriesEnd {
+  std::size_t count = 0;
+  MetricRecord last;
+};
+
+std::map<std::string, SeriesEnd> ends_of(const RunRecord& run) {
+  std::map<std::string, SeriesEnd> ends;
+  for (const MetricRecord& metric : run.metrics) {
+    SeriesEnd& end = ends[metric.name];
+    ++end.count;
+    end.last = metric;
+  }
+  return ends;
+}
+
+std::string status_text(const fs::path& run_folder, const RunRecord& run) {
+  std::string text = "run        " + run_folder.string() + "\n";
+  if (const auto status = read_status(run_folder)) {
+    text += "state      " + status->value("state", "unknown");
+    if (const auto code = status->find("exit_code"); code != status->end() && code->is_number()) {
+      text += " (exit code " + code->dump() + ")";
+    }
+    text += ", " + status->value("updated", "") + "\n";
+    if (const auto sentence = status->value("sentence", ""); !sentence.empty()) text += "           " + sentence + "\n";
+  }
+  return text + "attempts   " + std::to_string(run.attempts.size()) + "\n";
+}
+
+std::string stages_text(const RunRecord& run) {
+  if (run.stages.empty()) return "";
+  std::vector<std::vector<std::string>> rows = {{"stage", "attempt", "time"}};
+  for (const StageRecord& stage : run.stages) {
+    rows.push_back({stage.name, std::to_string(stage.attempt), format_duration(stage.end_s - stage.begin_s)});
+  }
+  return "\n" + format_table(rows);
+}
+
+std::string ranks_text(const RunRecord& run) {
+  if (run.ranks.empty()) return "";
+  std::vector<std::vector<std::string>> rows = {{"rank", "host", "device", "peak memory", "tokens/s"}};
+  for (const RankRecord& rank : run.ranks) {
+    rows.push_back({std::to_string(rank.rank), rank.host, rank.device,
+                    format_bytes(static_cast<std::uint64_t>(std::max(0.0, rank.peak_memory_bytes))),
+                    format_fixed(rank.tokens_per_second, 0)});
+  }
+  return "\n" + format_table(rows);
+}
+
+std::string layers_text(const RunRecord& run) {
+  if (run.layers.empty()) return "";
+  std::vector<LayerRecord> worst = run.layers;
+  std::stable_sort(worst.begin(), worst.end(), [](const LayerRecord& a, const LayerRecord& b) {
+    return a.weighted_relative_error > b.weighted_relative_error;
+  });
+  worst.resize(std::min(worst.size(), kWorstLayers));
+  std::vector<std::vector<std::string>> rows = {
+      {"layer", "format", "shape", "bits/weight", "sparsity", "error", "weighted error"}};
+  for (const LayerRecord& layer : worst) {
+    rows.push_back({layer.name, layer.format, std::to_string(layer.rows) + " x " + std::to_string(layer.columns),
+                    format_fixed(layer.bits_per_weight, 3), format_fixed(100 * layer.sparsity, 1) + " %",
+                    format_fixed(layer.relative_error, 4), format_fixed(layer.weighted_relative_error, 4)});
+  }
+  return "\nlayers: " + std::to_string(run.layers.size()) + ", those with the largest weighted error:\n" +
+         format_table(rows);
+}
+
+std::string series_text(const RunRecord& run) {
+  const auto ends = ends_of(run);
+  if (ends.empty()) return "";
+  std::vector<std::vector<std::string>> rows = {{"metric", "values", "last step", "last value", "unit"}};
+  for (const auto& [name, end] : ends) {
+    rows.push_back({name, std::to_string(end.count), std::to_string(end.last.step), format_fixed(end.last.value, 5),
+                    end.last.unit});
+  }
+  return "\n" + format_table(rows);
+}
+
+std::string files_text(const fs::path& run_folder) {
+  std::string text;
+  for (const char* name : kFiles) {
+    if (fs::exists(run_folder / name)) text += "           " + (run_folder / name).string() + "\n";
+  }
+  return text.empty() ? "" : "\nfiles\n" + text;
+}
+
+json layers_json(const RunRecord& run) {
+  auto rows = json::array();
+  for (const LayerRecord& layer : run.layers) {
+    rows.push_back({{"name", layer.name},
+                    {"role", layer.role},
+                    {"format", layer.format},
+                    {"rows", layer.rows},
+                    {"columns", layer.columns},
+                    {"group_size", layer.group_size},
+                    {"bits_per_weight", layer.bits_per_weight},
+                    {"scale_min", layer.scale_min},
+                    {"scale_mean", layer.scale_mean},
+                    {"scale_max", layer.scale_max},
+                    {"sparsity", layer.sparsity},
+                    {"relative_error", layer.relative_error},
+                    {"weighted_relative_error", layer.weighted_relative_error}});
+  }
+  return rows;
+}
+
+json gates_json(const RunRecord& run) {
+  auto rows = json::array();
+  for (const GateRecord& gate : run.gates) {
+    rows.push_back({{"name", gate.name},
+                    {"verdict", gate.verdict},
+                    {"severity", gate.severity},
+                    {"value", gate.value},
+                    {"threshold", gate.threshold},
+                    {"wants", gate.comparison},
+                    {"evidence", gate.evidence}});
+  }
+  return rows;
+}
+
+json timing_json(const RunRecord& run) {
+  auto stages = json::array(), ranks = json::array();
+  for (const StageRecord& stage : run.stages) {
+    stages.push_back(
+        {{"name", stage.name}, {"attempt", stage.attempt}, {"begin_s", stage.begin_s}, {"end_s", stage.end_s}});
+  }
+  for (const RankRecord& rank : run.ranks) {
+    ranks.push_back({{"rank", rank.rank},
+                     {"host", rank.host},
+                     {"device", rank.device},
+                     {"peak_memory_bytes", rank.peak_memory_bytes},
+                     {"tokens_per_second", rank.tokens_per_second}});
+  }
+  return {{"stages", stages}, {"ranks", ranks}};
+}
+
+json series_json(const RunRecord& run) {
+  auto series = json::object();
+  for (const auto& [name, end] : ends_of(run)) {
+    series[name] = {
+        {"unit", end.last.unit}, {"values", end.count}, {"last_step", end.last.step}, {"last_value", end.last.value}};
+  }
+  return series;
+}
+
+}  // namespace
+
+RunRecord load_run(const fs::path& run_folder) {
+  const fs::path run_h5 = run_folder / "run.h5", journal = run_folder / "journal.jsonl";
+  if (!fs::exists(run_h5) && !fs::exists(journal)) {
+    throw StoreError("'" + run_folder.string() + "' holds no run", "neither run.h5 nor journal.jsonl is there",
+                     "give the output folder of `tercet compress` or `tercet pretrain`");
+  }
+  if (!fs::exists(journal)) return read_run_file(run_h5);
+  if (!fs::exists(run_h5)) return read_journal(journal);
+  try {
+    return read_run_file(run_h5);
+  } catch (const StoreError& error) {
+    log::warn(std::string(error.what()) + "; the journal is read instead");
+    return read_journal(journal);
+  }
+}
+
+std::string report_text(const fs::path& run_folder) {
+  const RunRecord run = load_run(run_folder);
+  std::string text = status_text(run_folder, run) + "\n";
+  if (run.provenance.contains(kResultsKey)) {
+    text += results_table(results_from_json(run.provenance.at(kResultsKey)), run.gates);
+  } else {
+    text += "no final results yet\n";
+  }
+  if (!run.gates.empty()) text += "\n" + gates_text(run.gates);
+  return text + stages_text(run) + ranks_text(run) + layers_text(run) + series_text(run) + files_text(run_folder);
+}
+
+json report_json(const fs::path& run_folder) {
+  const RunRecord run = load_run(run_folder);
+  json report = {{"run", run_folder.string()},
+                 {"status", read_status(run_folder).value_or(json())},
+                 {"attempts", run.attempts.size()},
+                 {"gates", gates_json(run)},
+                 {"layers", layers_json(run)},
+                 {"series", series_json(run)},
+                 {"timing", timing_json(run)},
+                 {"provenance", run.provenance},
+                 {"metrics", nullptr},
+                 {"results", nullptr}};
+  if (run.provenance.contains(kResultsKey)) {
+    const RunResults results = results_from_json(run.provenance.at(kResultsKey));
+    report["results"] = to_json(results);
+    report["metrics"] = compression_metrics(results, verdict_of(run.gates));
+  }
+  return report;
+}
+
+}  // namespace tercet

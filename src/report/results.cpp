@@ -1,0 +1,137 @@
+#include "tercet/report/results.hpp"
+
+#include "tercet/base/error.hpp"
+#include "tercet/store/number_json.hpp"
+
+namespace tercet {
+namespace {
+
+using nlohmann::json;
+
+json optional_to_json(const std::optional<double>& value) {
+  return value ? number_to_json(*value) : json();
+}
+json optional_to_json(const std::optional<bool>& value) {
+  return value ? json(*value) : json();
+}
+
+std::optional<double> number_or_none(const json& value) {
+  return value.is_null() ? std::nullopt : std::optional(number_from_json(value));
+}
+
+std::optional<bool> flag_or_none(const json& value) {
+  return value.is_null() ? std::nullopt : std::optional(value.get<bool>());
+}
+
+json to_json(const Figures& figures) {
+  return {{"nll", optional_to_json(figures.nll)},
+          {"perplexity", optional_to_json(figures.perplexity)},
+          {"accuracy", optional_to_json(figures.accuracy)},
+          {"agreement", optional_to_json(figures.agreement)},
+          {"kl", optional_to_json(figures.kl)}};
+}
+
+Figures figures_from_json(const json& object) {
+  return {number_or_none(object.at("nll")), number_or_none(object.at("perplexity")),
+          number_or_none(object.at("accuracy")), number_or_none(object.at("agreement")),
+          number_or_none(object.at("kl"))};
+}
+
+json to_json(const std::optional<FineTuning>& fine_tuning) {
+  if (!fine_tuning) return {};
+  return {{"steps", fine_tuning->steps}, {"epochs", fine_tuning->epochs}, {"seconds", fine_tuning->seconds}};
+}
+
+std::optional<FineTuning> fine_tuning_from_json(const json& object) {
+  if (object.is_null()) return std::nullopt;
+  return FineTuning{object.at("steps").get<std::int64_t>(), object.at("epochs").get<double>(),
+                    object.at("seconds").get<double>()};
+}
+
+RunResults read_results(const json& object) {
+  RunResults results;
+  object.at("baseline").get_to(results.baseline);
+  object.at("parameters").get_to(results.parameters);
+  object.at("ternary_parameters").get_to(results.ternary_parameters);
+  object.at("zero_parameters").get_to(results.zero_parameters);
+  object.at("layers_quantized").get_to(results.layers_quantized);
+  object.at("layers_compressed").get_to(results.layers_compressed);
+  object.at("fp32_bytes").get_to(results.fp32_bytes);
+  object.at("fp16_bytes").get_to(results.fp16_bytes);
+  object.at("file_bytes").get_to(results.file_bytes);
+  object.at("packed_bytes").get_to(results.packed_bytes);
+  object.at("dequantized_bytes").get_to(results.dequantized_bytes);
+  results.before = figures_from_json(object.at("before"));
+  results.quantized = figures_from_json(object.at("quantized"));
+  results.packed = figures_from_json(object.at("packed"));
+  results.codec_agreement = number_or_none(object.at("codec_agreement"));
+  results.gradient_flow = flag_or_none(object.at("gradient_flow"));
+  results.handoff = flag_or_none(object.at("handoff"));
+  results.fine_tuning = fine_tuning_from_json(object.at("fine_tuning"));
+  return results;
+}
+
+}  // namespace
+
+std::optional<double> RunResults::sparsity() const {
+  if (ternary_parameters <= 0) return std::nullopt;
+  return static_cast<double>(zero_parameters) / static_cast<double>(ternary_parameters);
+}
+
+std::optional<double> RunResults::ratio(const std::string& baseline_name) const {
+  const std::uint64_t bytes = baseline_name == "fp16" ? fp16_bytes : baseline_name == "file" ? file_bytes : fp32_bytes;
+  if (bytes == 0 || packed_bytes == 0) return std::nullopt;
+  return static_cast<double>(bytes) / static_cast<double>(packed_bytes);
+}
+
+json to_json(const RunResults& results) {
+  return {{"baseline", results.baseline},
+          {"parameters", results.parameters},
+          {"ternary_parameters", results.ternary_parameters},
+          {"zero_parameters", results.zero_parameters},
+          {"layers_quantized", results.layers_quantized},
+          {"layers_compressed", results.layers_compressed},
+          {"fp32_bytes", results.fp32_bytes},
+          {"fp16_bytes", results.fp16_bytes},
+          {"file_bytes", results.file_bytes},
+          {"packed_bytes", results.packed_bytes},
+          {"dequantized_bytes", results.dequantized_bytes},
+          {"before", to_json(results.before)},
+          {"quantized", to_json(results.quantized)},
+          {"packed", to_json(results.packed)},
+          {"codec_agreement", optional_to_json(results.codec_agreement)},
+          {"gradient_flow", optional_to_json(results.gradient_flow)},
+          {"handoff", optional_to_json(results.handoff)},
+          {"fine_tuning", to_json(results.fine_tuning)}};
+}
+
+RunResults results_from_json(const json& object) {
+  try {
+    return read_results(object);
+  } catch (const json::exception& error) {
+    throw StoreError("the results in the run file cannot be read", error.what());
+  }
+}
+
+// A gate that is off was judged by nobody: the run file calls it skipped.
+std::vector<GateRecord> gate_records(const Verdict& verdict) {
+  std::vector<GateRecord> records;
+  for (const GateResult& gate : verdict.gates) {
+    records.push_back({gate.name, gate.verdict == "off" ? "skipped" : gate.verdict, gate.severity, gate.value,
+                       gate.threshold, gate.comparison, gate.evidence});
+  }
+  return records;
+}
+
+Verdict verdict_of(const std::vector<GateRecord>& records) {
+  Verdict verdict;
+  verdict.passed = true;
+  for (const GateRecord& record : records) {
+    verdict.gates.push_back({record.name, record.verdict == "skipped" ? "off" : record.verdict, record.severity,
+                             record.value, record.comparison, record.threshold, record.evidence});
+    if (record.verdict == "fail" && record.severity == "fail") verdict.passed = false;
+  }
+  return verdict;
+}
+
+}  // namespace tercet

@@ -1,0 +1,79 @@
+#include <algorithm>
+
+#include "tercet/base/text.hpp"
+#include "tercet/report/report.hpp"
+
+namespace tercet {
+namespace {
+
+using Cells = std::vector<std::string>;
+const std::string kNone = "-";
+
+std::string number(const std::optional<double>& value, int digits) {
+  return value ? format_fixed(*value, digits) : kNone;
+}
+
+std::string percent(const std::optional<double>& share, int digits) {
+  return share ? format_fixed(100.0 * *share, digits) + " %" : kNone;
+}
+
+std::string size(std::uint64_t bytes) {
+  return bytes == 0 ? kNone : format_bytes(bytes);
+}
+
+std::string check(const std::optional<bool>& passed) {
+  return passed ? (*passed ? "yes" : "no") : kNone;
+}
+
+// "pass (>= 6)", "FAIL (>= 6)", "warning (>= 6)", "off".
+std::string gate_cell(const std::vector<GateRecord>& gates, const std::string& name) {
+  const auto gate = std::find_if(gates.begin(), gates.end(), [&](const GateRecord& g) { return g.name == name; });
+  if (gate == gates.end()) return kNone;
+  if (gate->verdict == "skipped") return "off";
+  const std::string word = gate->verdict == "pass" ? "pass" : gate->severity == "fail" ? "FAIL" : "warning";
+  return word + " (" + gate->comparison + ")";
+}
+
+Cells ratio_row(const RunResults& results, const std::vector<GateRecord>& gates, const std::string& baseline,
+                std::uint64_t bytes) {
+  const auto ratio = results.ratio(baseline);
+  return {"ratio to " + baseline, size(bytes), "", ratio ? format_fixed(*ratio, 2) + "x" : kNone,
+          baseline == results.baseline ? gate_cell(gates, "compression") : ""};
+}
+
+}  // namespace
+
+std::string results_table(const RunResults& results, const std::vector<GateRecord>& gates) {
+  const Figures &before = results.before, &quantized = results.quantized, &packed = results.packed;
+  std::vector<Cells> rows = {
+      {"", "before", "quantized", results.fine_tuning ? "fine-tuned, packed" : "packed", "gate"},
+      {"size", size(results.file_bytes), "", size(results.packed_bytes), ""},
+      ratio_row(results, gates, "fp32", results.fp32_bytes),
+      ratio_row(results, gates, "fp16", results.fp16_bytes),
+      ratio_row(results, gates, "file", results.file_bytes),
+      {"perplexity", number(before.perplexity, 3), number(quantized.perplexity, 3), number(packed.perplexity, 3),
+       gate_cell(gates, "perplexity")},
+      {"next-token accuracy", percent(before.accuracy, 2), percent(quantized.accuracy, 2), percent(packed.accuracy, 2),
+       gate_cell(gates, "accuracy")},
+      {"agreement with original", "", percent(quantized.agreement, 2), percent(packed.agreement, 2), ""},
+      {"dequantized = packed", "", "", percent(results.codec_agreement, 3), gate_cell(gates, "agreement")},
+      {"sparsity", "", "", percent(results.sparsity(), 1), gate_cell(gates, "sparsity")},
+      {"gradient flow", "", "", check(results.gradient_flow), gate_cell(gates, "gradient_flow")},
+      {"handoff complete", "", "", check(results.handoff), gate_cell(gates, "handoff")},
+  };
+  return format_table(rows);
+}
+
+std::string gates_text(const std::vector<GateRecord>& gates) {
+  std::string text;
+  for (const GateRecord& gate : gates) {
+    const std::string mark = gate.verdict == "pass"      ? "pass   "
+                             : gate.verdict == "skipped" ? "off    "
+                             : gate.severity == "fail"   ? "FAIL   "
+                                                         : "warning";
+    text += mark + "  " + gate.name + ": " + gate.evidence + "\n";
+  }
+  return text;
+}
+
+}  // namespace tercet

@@ -1,0 +1,79 @@
+#include "tercet/report/status.hpp"
+
+#include <chrono>
+#include <ctime>
+
+#include "tercet/base/file.hpp"
+
+namespace tercet {
+namespace fs = std::filesystem;
+namespace {
+
+using nlohmann::json;
+
+json verdict_to_json(const std::optional<Verdict>& verdict) {
+  if (!verdict) return {};
+  auto gates = json::object();
+  for (const GateResult& gate : verdict->gates) {
+    gates[gate.name] = {{"verdict", gate.verdict},
+                        {"severity", gate.severity},
+                        {"value", gate.value},
+                        {"wants", gate.comparison},
+                        {"evidence", gate.evidence}};
+  }
+  return {{"passed", verdict->passed}, {"gates", gates}};
+}
+
+}  // namespace
+
+std::string state_of(ExitCode code) {
+  switch (code) {
+    case ExitCode::kPassed:
+      return "passed";
+    case ExitCode::kGateFailed:
+      return "gate_failed";
+    case ExitCode::kStopped:
+      return "stopped";
+    default:
+      return "failed";
+  }
+}
+
+double unix_time() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+std::string iso_time(double unix_seconds) {
+  const auto whole = static_cast<std::time_t>(unix_seconds);
+  std::tm parts{};
+  char text[32];
+  if (::gmtime_r(&whole, &parts) == nullptr) return "";
+  return std::string(text, std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts));
+}
+
+json to_json(const RunStatus& status) {
+  return {{"state", status.state},
+          {"exit_code", status.exit_code ? json(*status.exit_code) : json()},
+          {"sentence", status.sentence},
+          {"stage", status.stage},
+          {"attempt", status.attempt},
+          {"started", iso_time(status.started)},
+          {"updated", iso_time(status.updated)},
+          {"seconds", status.updated - status.started},
+          {"verdict", verdict_to_json(status.verdict)}};
+}
+
+void write_status(const fs::path& run_folder, const RunStatus& status) {
+  write_file_atomically(run_folder / "status.json",
+                        to_json(status).dump(1, ' ', false, json::error_handler_t::replace) + "\n");
+}
+
+std::optional<json> read_status(const fs::path& run_folder) {
+  const fs::path file = run_folder / "status.json";
+  if (!fs::exists(file)) return std::nullopt;
+  json status = json::parse(read_file(file), nullptr, false);
+  if (!status.is_object()) throw StoreError("cannot read '" + file.string() + "'", "it is no JSON object");
+  return status;
+}
+
+}  // namespace tercet

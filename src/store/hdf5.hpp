@@ -1,0 +1,77 @@
+// The one door to HDF5: handles that close themselves and a check that turns HDF5's error stack into a StoreError.
+// Debian's HDF5 is not thread-safe, so everything between an Hdf5Session's begin and end has the library to itself.
+#pragma once
+
+#include <hdf5.h>
+
+#include <filesystem>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace tercet::store {
+
+// Holds the process-wide lock around HDF5. Sessions nest.
+class Hdf5Session {
+ public:
+  Hdf5Session();
+
+ private:
+  std::lock_guard<std::recursive_mutex> lock_;
+};
+
+// An HDF5 id with the function that closes it. Invalid (closed or moved from) is H5I_INVALID_HID.
+class Handle {
+ public:
+  using Closer = herr_t (*)(hid_t);
+  Handle() = default;
+  Handle(hid_t id, Closer closer) : id_(id), closer_(closer) {}
+  ~Handle() { close(); }
+  Handle(Handle&& other) noexcept { swap(other); }
+  Handle& operator=(Handle&& other) noexcept {
+    swap(other);
+    return *this;
+  }
+  Handle(const Handle&) = delete;
+  Handle& operator=(const Handle&) = delete;
+
+  hid_t get() const { return id_; }
+  herr_t close();  // negative when HDF5 could not; the handle is invalid afterwards
+
+ private:
+  void swap(Handle& other) noexcept {
+    std::swap(id_, other.id_);
+    std::swap(closer_, other.closer_);
+  }
+  hid_t id_ = H5I_INVALID_HID;
+  Closer closer_ = nullptr;
+};
+
+// Throws StoreError "<what> (<HDF5's error stack>)" when `status` is negative; else gives it back.
+hid_t check_hdf5(hid_t status, const std::string& what);
+// The same for a fresh id, owned from here on.
+Handle own(hid_t id, Handle::Closer closer, const std::string& what);
+void close_checked(Handle& handle, const std::string& what);
+
+// Files, without HDF5's file lock: a reader may look at a run under way, and network file systems often have no locks.
+Handle create_file(const std::filesystem::path& path);  // replaces one that exists
+Handle open_file(const std::filesystem::path& path, bool writable);
+
+Handle text_type();                                      // UTF-8 of any length
+Handle intermediate_groups();                            // link creation list that makes missing groups
+bool has_link(hid_t location, const std::string& path);  // every part of the path exists
+std::vector<std::string> child_names(hid_t group);       // sorted
+std::string escape_name(const std::string& name);        // '/' and '%' as %2F and %25: any text is one name
+std::string unescape_name(const std::string& name);
+
+void write_text_attribute(hid_t object, const std::string& name, const std::string& value);
+std::string read_text_attribute(hid_t object, const std::string& name);
+void write_integer_attribute(hid_t object, const std::string& name, std::int64_t value);
+std::int64_t read_integer_attribute(hid_t object, const std::string& name);
+
+// A scalar dataset of text; an existing one gets the new value.
+void write_text(hid_t location, const std::string& path, const std::string& value);
+std::string read_text(hid_t location, const std::string& path);
+
+}  // namespace tercet::store

@@ -1,0 +1,133 @@
+#include "store/manifest.hpp"
+
+#include <array>
+#include <limits>
+
+#include "tercet/base/error.hpp"
+#include "tercet/base/hash.hpp"
+
+namespace tercet::store {
+namespace {
+
+constexpr const char* kFormat = "tercet-checkpoint";
+constexpr int kVersion = 1;
+constexpr const char* kChecksum = "manifest_sha256";
+const std::string kWhat = "manifest.json is not valid";
+
+struct Dtype {
+  const char* name;
+  at::ScalarType type;
+};
+constexpr std::array kDtypes = {Dtype{"float32", at::kFloat}, Dtype{"float64", at::kDouble}, Dtype{"int64", at::kLong}};
+
+std::string checksum(const nlohmann::json& body) {
+  return sha256_hex(std::string_view(body.dump()));
+}
+
+nlohmann::json to_json(const TensorEntry& tensor) {
+  auto slices = nlohmann::json::array();
+  for (const Slice& slice : tensor.slices) {
+    slices.push_back({{"offset", slice.offset}, {"count", slice.count}, {"sha256", slice.sha256}});
+  }
+  return {{"name", tensor.name}, {"shape", tensor.shape}, {"dtype", tensor.dtype}, {"slices", slices}};
+}
+
+void require_cover(const TensorEntry& tensor) {
+  std::int64_t next = 0;
+  for (const Slice& slice : tensor.slices) {
+    if (slice.offset != next || slice.count < 0 || slice.count > tensor.element_count() - next) {
+      throw StoreError(kWhat, "the slices of '" + tensor.name + "' leave holes or overlap");
+    }
+    next += slice.count;
+  }
+  if (next != tensor.element_count()) throw StoreError(kWhat, "the slices of '" + tensor.name + "' do not cover it");
+}
+
+TensorEntry tensor_from_json(const nlohmann::json& object) {
+  TensorEntry tensor;
+  object.at("name").get_to(tensor.name);
+  object.at("shape").get_to(tensor.shape);
+  object.at("dtype").get_to(tensor.dtype);
+  for (const nlohmann::json& slice : object.at("slices")) {
+    tensor.slices.push_back({slice.at("offset").get<std::int64_t>(), slice.at("count").get<std::int64_t>(),
+                             slice.at("sha256").get<std::string>()});
+  }
+  dtype_of(tensor.dtype);
+  require_cover(tensor);
+  return tensor;
+}
+
+Manifest manifest_from_json(const nlohmann::json& body) {
+  Manifest manifest;
+  body.at("step").get_to(manifest.step);
+  body.at("world_size").get_to(manifest.world_size);
+  body.at("state_bytes").get_to(manifest.state_bytes);
+  manifest.metadata = body.at("metadata");
+  for (const nlohmann::json& tensor : body.at("tensors")) manifest.tensors.push_back(tensor_from_json(tensor));
+  return manifest;
+}
+
+}  // namespace
+
+std::int64_t TensorEntry::element_count() const {
+  std::int64_t count = 1;
+  for (std::int64_t extent : shape) {
+    if (extent < 0 || (extent > 0 && count > std::numeric_limits<std::int64_t>::max() / extent)) {
+      throw StoreError(kWhat, "the shape of '" + name + "' is impossible");
+    }
+    count *= extent;
+  }
+  return count;
+}
+
+Slice share_of(std::int64_t count, int rank, int world_size) {
+  const std::int64_t base = count / world_size, rest = count % world_size;
+  const std::int64_t longer = rank < rest ? rank : rest;  // ranks before this one with an element more
+  return {base * rank + longer, base + (rank < rest ? 1 : 0), ""};
+}
+
+std::string dtype_name(at::ScalarType dtype) {
+  for (const Dtype& known : kDtypes) {
+    if (known.type == dtype) return known.name;
+  }
+  return "";
+}
+
+at::ScalarType dtype_of(const std::string& name) {
+  for (const Dtype& known : kDtypes) {
+    if (known.name == name) return known.type;
+  }
+  throw StoreError(kWhat, "dtype '" + name + "' is unknown");
+}
+
+std::string to_text(const Manifest& manifest) {
+  auto tensors = nlohmann::json::array();
+  for (const TensorEntry& tensor : manifest.tensors) tensors.push_back(to_json(tensor));
+  nlohmann::json body = {{"format", kFormat},
+                         {"version", kVersion},
+                         {"step", manifest.step},
+                         {"world_size", manifest.world_size},
+                         {"state_bytes", manifest.state_bytes},
+                         {"tensors", std::move(tensors)},
+                         {"metadata", manifest.metadata}};
+  body[kChecksum] = checksum(body);
+  return body.dump(1);
+}
+
+Manifest parse_manifest(const std::string& text) {
+  auto body = nlohmann::json::parse(text, nullptr, false);
+  if (!body.is_object()) throw StoreError(kWhat, "it is no JSON object");
+  try {
+    const auto written = body.at(kChecksum).get<std::string>();
+    body.erase(kChecksum);
+    if (checksum(body) != written) throw StoreError(kWhat, "its checksum is wrong");
+    if (body.at("format") != kFormat || body.at("version") != kVersion) {
+      throw StoreError(kWhat, "its format is " + body.at("format").dump() + " version " + body.at("version").dump());
+    }
+    return manifest_from_json(body);
+  } catch (const nlohmann::json::exception& error) {
+    throw StoreError(kWhat, error.what());
+  }
+}
+
+}  // namespace tercet::store

@@ -1,0 +1,78 @@
+// A finished run as the job would record it.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
+#include "tercet/report/report.hpp"
+
+namespace tercet::test {
+
+class ScratchFolder {
+ public:
+  ScratchFolder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "tercet-report-XXXXXX").string();
+    if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("no scratch folder");
+    path_ = pattern;
+  }
+  ~ScratchFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+inline RunResults sample_results() {
+  RunResults results;
+  results.parameters = 1000000;
+  results.ternary_parameters = 800000;
+  results.zero_parameters = 240000;
+  results.layers_quantized = 42;
+  results.layers_compressed = 43;
+  results.fp32_bytes = 4000000;
+  results.fp16_bytes = 2000000;
+  results.file_bytes = 2 << 20;
+  results.packed_bytes = 1 << 19;
+  results.dequantized_bytes = 2000100;
+  results.before = {3.0, 20.0, 0.40, std::nullopt, std::nullopt};
+  results.quantized = {4.0, 50.0, 0.20, 0.35, 1.5};
+  results.packed = {3.05, 21.0, 0.39, 0.85, 0.05};
+  results.codec_agreement = 0.9995;
+  results.gradient_flow = true;
+  results.handoff = true;
+  results.fine_tuning = FineTuning{500, 1.25, 1800.0};
+  return results;
+}
+
+inline Verdict sample_verdict() {
+  Measurements measured;
+  const RunResults results = sample_results();
+  measured.parameters = results.parameters;
+  measured.packed_bytes = results.packed_bytes;
+  measured.fp32_bytes = results.fp32_bytes;
+  measured.fp16_bytes = results.fp16_bytes;
+  measured.file_bytes = results.file_bytes;
+  measured.sparsity = results.sparsity();
+  measured.accuracy_before = results.before.accuracy;
+  measured.accuracy_after = results.packed.accuracy;
+  measured.perplexity_before = results.before.perplexity;
+  measured.perplexity_after = results.packed.perplexity;
+  measured.agreement = results.codec_agreement;
+  measured.gradient_flow = true;
+  measured.gradient_flow_evidence = "57 of 57 tensors got a gradient";
+  measured.handoff = true;
+  measured.handoff_evidence = "all files are there";
+  GatesSection rules;
+  rules.handoff.severity = "off";
+  return judge(rules, measured);
+}
+
+}  // namespace tercet::test

@@ -1,0 +1,190 @@
+#include <ATen/ops/arange.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/full.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#include "scratch.hpp"
+#include "store/manifest.hpp"
+#include "store/state_file.hpp"
+#include "support/mpi_main.hpp"
+#include "tercet/base/error.hpp"
+#include "tercet/base/file.hpp"
+#include "tercet/store/checkpoint.hpp"
+#include "tercet/store/run_file.hpp"
+
+namespace tercet {
+namespace {
+
+namespace fs = std::filesystem;
+
+const nlohmann::json kMetadata = {{"fingerprint", "abc"}};
+
+// Sizes below, at and above the number of ranks, so that some shares are empty.
+StateTensors sample_state(double first) {
+  const auto ramp = [first](std::int64_t count) {
+    return at::arange(count, at::TensorOptions(at::kFloat)).add_(first);
+  };
+  return {{"matrix", ramp(37 * 11).reshape({37, 11})},
+          {"pair", ramp(2)},
+          {"scalar", at::full({}, 7, at::TensorOptions(at::kLong))},
+          {"none", ramp(0)},
+          {"large", ramp(300001)},
+          {"double", at::full({5}, first / 3, at::TensorOptions(at::kDouble))}};
+}
+
+void expect_same(const StateTensors& read, const StateTensors& saved) {
+  ASSERT_EQ(read.size(), saved.size());
+  for (std::size_t i = 0; i < saved.size(); ++i) {
+    EXPECT_EQ(read[i].first, saved[i].first);
+    EXPECT_EQ(read[i].second.sizes(), saved[i].second.sizes());
+    EXPECT_TRUE(at::equal(read[i].second, saved[i].second)) << saved[i].first;
+  }
+}
+
+// One folder for all ranks; rank 0 makes and removes it.
+class SharedCheckpoints : public testing::Test {
+ protected:
+  SharedCheckpoints() {
+    if (world().is_root()) scratch_ = std::make_unique<test::ScratchFolder>();
+    folder_ = broadcast_string(world(), scratch_ ? (scratch_->path() / "checkpoints").string() : "");
+  }
+  ~SharedCheckpoints() override { world().barrier(); }  // nobody reads any more
+
+  static Communicator& world() { return test::world(); }
+  void save(std::int64_t step, double first) {
+    save_checkpoint(world(), {folder_, 9}, step, sample_state(first), kMetadata);
+  }
+  std::optional<Checkpoint> load() { return load_newest_checkpoint(world(), folder_, "abc"); }
+  void on_first(const std::function<void()>& action) {
+    on_root(world(), [&] {
+      action();
+      return std::string();
+    });
+  }
+  fs::path folder_;
+
+ private:
+  std::unique_ptr<test::ScratchFolder> scratch_;
+};
+
+TEST_F(SharedCheckpoints, GiveAllRanksAllTensors) {
+  save(100, 1.5);
+  const auto checkpoint = load();
+  ASSERT_TRUE(checkpoint.has_value());
+  EXPECT_EQ(checkpoint->step, 100);
+  expect_same(checkpoint->tensors, sample_state(1.5));
+}
+
+TEST_F(SharedCheckpoints, RecordASlicePerRank) {
+  save(100, 1.5);
+  const auto manifest = store::parse_manifest(read_file(folder_ / "step-00000100" / "manifest.json"));
+  EXPECT_EQ(manifest.world_size, world().size());
+  for (const auto& tensor : manifest.tensors) {
+    EXPECT_EQ(tensor.slices.size(), static_cast<std::size_t>(world().size())) << tensor.name;
+  }
+}
+
+TEST_F(SharedCheckpoints, SavedByAllAreLoadedByOneAlone) {
+  save(100, 1.5);
+  const auto alone = make_self_communicator();
+  const auto checkpoint = load_newest_checkpoint(*alone, folder_, "abc");
+  ASSERT_TRUE(checkpoint.has_value());
+  expect_same(checkpoint->tensors, sample_state(1.5));
+}
+
+TEST_F(SharedCheckpoints, SavedByOneAreLoadedByAll) {
+  on_first([&] {
+    const auto alone = make_self_communicator();
+    save_checkpoint(*alone, {folder_, 2}, 100, sample_state(2.5), kMetadata);
+  });
+  const auto checkpoint = load();
+  ASSERT_TRUE(checkpoint.has_value());
+  expect_same(checkpoint->tensors, sample_state(2.5));
+}
+
+TEST_F(SharedCheckpoints, HoldTheSameBytesForAnyNumberOfRanks) {
+  save(100, 1.5);
+  on_first([&] {
+    const auto alone = make_self_communicator();
+    save_checkpoint(*alone, {folder_ / "alone", 2}, 100, sample_state(1.5), kMetadata);
+    EXPECT_EQ(read_file(folder_ / "step-00000100" / "state.h5"),
+              read_file(folder_ / "alone" / "step-00000100" / "state.h5"));
+  });
+}
+
+TEST_F(SharedCheckpoints, AreWrittenTheSameInSmallSlabs) {
+  const StateTensors state = {{"pair", sample_state(1.0)[1].second}, {"matrix", sample_state(1.0)[0].second}};
+  const auto write = [&](const char* name, std::int64_t slab) {
+    on_first([&] {
+      fs::create_directories(folder_);
+      store::create_state_file(folder_ / name, state);
+    });
+    on_every_rank(world(), [&] { store::write_shares(world(), folder_ / name, state, slab); });
+  };
+  write("small.h5", 64);
+  write("whole.h5", store::kSlabBytes);
+  on_first([&] { EXPECT_EQ(read_file(folder_ / "small.h5"), read_file(folder_ / "whole.h5")); });
+}
+
+TEST_F(SharedCheckpoints, WithABadNewestFallBackTogether) {
+  save(100, 1.0);
+  save(200, 2.0);
+  on_first([&] {
+    const fs::path file = folder_ / "step-00000200" / "state.h5";
+    test::flip_bit(file, fs::file_size(file) - 3);
+  });
+  const auto checkpoint = load();
+  ASSERT_TRUE(checkpoint.has_value());
+  EXPECT_EQ(checkpoint->step, 100);
+  expect_same(checkpoint->tensors, sample_state(1.0));
+  EXPECT_TRUE(fs::exists(folder_ / "bad-step-00000200"));
+  world().barrier();
+}
+
+TEST_F(SharedCheckpoints, FailOnAllRanksWhenOneHoldsOtherTensors) {
+  if (world().size() == 1) GTEST_SKIP() << "one rank cannot differ";
+  StateTensors mine = sample_state(1.0);
+  if (world().rank() == world().size() - 1) mine.pop_back();
+  EXPECT_THROW(save_checkpoint(world(), {folder_, 2}, 100, mine, kMetadata), StoreError);
+  EXPECT_FALSE(fs::exists(folder_));
+}
+
+TEST_F(SharedCheckpoints, FailOnAllRanksWhenOneHoldsATensorThatCannotBeSaved) {
+  StateTensors mine = sample_state(1.0);
+  if (world().rank() == world().size() - 1) mine[0].second = mine[0].second.t();
+  const std::string text = test::message_of<StoreError>([&] {
+    save_checkpoint(world(), {folder_, 2}, 100, mine, kMetadata);
+  });
+  EXPECT_NE(text.find("'matrix'"), std::string::npos) << text;
+}
+
+// A file size limit on rank 0 stands in for a full disk.
+TEST_F(SharedCheckpoints, ThatDoNotFitFailOnAllRanksAndLeaveThePublishedOnes) {
+  save(100, 1.0);
+  const auto handler = ::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  ::getrlimit(RLIMIT_FSIZE, &before);
+  const rlimit tiny{100000, before.rlim_max};
+  if (world().is_root()) ::setrlimit(RLIMIT_FSIZE, &tiny);
+  EXPECT_THROW(save(200, 2.0), StoreError);
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  ::signal(SIGXFSZ, handler);
+  const auto checkpoint = load();
+  ASSERT_TRUE(checkpoint.has_value());
+  EXPECT_EQ(checkpoint->step, 100);
+  on_first([&] { EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()), 1); });
+}
+
+TEST_F(SharedCheckpoints, AreSavedWhileTheRunFileIsOpen) {
+  RunFile run(folder_ / "run", world().is_root());
+  run.metric({"loss", 1, 2.0, "nats"});
+  save(100, 1.0);
+  run.metric({"loss", 2, 1.0, "nats"});
+  on_first([&] { EXPECT_EQ(read_run_file(folder_ / "run" / "run.h5").metrics.size(), 2u); });
+  EXPECT_TRUE(load().has_value());
+}
+
+}  // namespace
+}  // namespace tercet
