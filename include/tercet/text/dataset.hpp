@@ -24,20 +24,29 @@ struct TextSource {
 
 struct SourceRecord {  // what went in, for the run file
   std::string path;
-  std::string sha256;  // of the text files' bytes, in order
-  std::uint64_t bytes = 0, documents = 0, tokens = 0, held_out_documents = 0, held_out_tokens = 0;
+  std::string sha256;       // of the text files' bytes, in order
+  std::uint64_t bytes = 0;  // of the text files, as they are on disk
+  // Documents and tokens (with one EOS a document) count both splits.
+  std::uint64_t documents = 0, tokens = 0, held_out_documents = 0, held_out_tokens = 0;
   double weight = 1.0;
 };
 
 // A token file: uint16 or uint32 ids, mapped. Layout in docs/formats.md.
 class TokenFile {
  public:
+  // Throws DataError if the header is not one, or does not fit the file's size.
   explicit TokenFile(const std::filesystem::path& path);
-  std::uint64_t size() const;
+  std::uint64_t size() const { return size_; }
+  std::uint64_t documents() const { return documents_; }
+  const std::string& key() const { return key_; }  // hash of what the ids were made from
+  bool intact() const;                             // the ids have the hash in the header (reads them all)
   void read(std::uint64_t begin, std::span<std::int64_t> out) const;  // ids [begin, begin + out.size())
 
  private:
   MappedFile file_;
+  std::uint64_t size_ = 0, documents_ = 0;
+  std::uint32_t bytes_per_id_ = 0;
+  std::string key_, ids_sha256_;
 };
 
 struct DatasetOptions {
@@ -51,7 +60,9 @@ struct DatasetOptions {
 class Dataset {
  public:
   // Collective. Ranks tokenize different parts; rank 0 publishes. A missing, empty or non-UTF-8 source is a DataError
-  // naming the file (and byte offset) on all ranks. Documents are joined by EOS (where the tokenizer has one).
+  // naming the file (and byte offset) on all ranks, and so is one with less than one training sequence. Documents: each
+  // line of a .jsonl; a plain text ends one at blank lines once it has 4096 bytes. Each is followed by EOS (where the
+  // tokenizer has one). The cache must be a folder that all ranks share.
   static Dataset prepare(Communicator& comm, const DatasetOptions& options, const Tokenizer& tokenizer);
 
   const std::vector<SourceRecord>& sources() const { return records_; }
@@ -59,15 +70,17 @@ class Dataset {
   std::uint64_t held_out_tokens() const;
 
   // Training sample `index`: sequence_length ids. Pure function of (seed, epoch implied by index, index): source by
-  // weight, then a permutation of that source's sequences per epoch. Any rank finds any sample without state.
+  // weight, spread evenly over the indices, then a permutation of that source's sequences per epoch. Any rank finds any
+  // sample without state. Only full sequences are drawn.
   void training_sample(std::uint64_t index, std::span<std::int64_t> ids) const;
-  std::uint64_t held_out_windows() const;  // non-overlapping sequence_length windows
+  std::uint64_t held_out_windows() const;  // non-overlapping, of sequence_length ids, source by source; can be 0
   void held_out_window(std::uint64_t index, std::span<std::int64_t> ids) const;  // [0, held_out_windows())
 
  private:
   std::vector<SourceRecord> records_;
   struct Source;
   std::vector<std::shared_ptr<const Source>> sources_;
+  std::vector<std::uint64_t> shares_;  // of each source against those after it, in 1/2^32
   DatasetOptions options_;
 };
 

@@ -1,0 +1,148 @@
+#include "tercet/text/tokenizer.hpp"
+
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "tercet/base/error.hpp"
+#include "tercet/base/file.hpp"
+#include "tercet/base/hash.hpp"
+#include "text/byte_level.hpp"
+#include "text/gpt2_files.hpp"
+#include "text/json_tokenizer.hpp"
+#include "text/json_view.hpp"
+#include "text/sentencepiece_tokenizer.hpp"
+#include "text/unicode.hpp"
+
+namespace tercet {
+namespace fs = std::filesystem;
+using nlohmann::json;
+using text::JsonTokenizer;
+using text::JsonView;
+namespace {
+
+constexpr const char* kEndOfText = "<|endoftext|>";
+
+json read_if_there(const fs::path& path) {
+  return fs::exists(path) ? text::read_json(path) : json::object();
+}
+
+// A special token is written as a string or as an object with "content".
+std::string token_text(const JsonView& settings, const std::string& key) {
+  if (!settings.has(key)) return "";
+  const JsonView token = settings.at(key);
+  return token.is_object() ? token.string_or("content", "") : token.string();
+}
+
+std::string eos_text(const fs::path& folder) {
+  for (const char* name : {"tokenizer_config.json", "special_tokens_map.json"}) {
+    const json settings = read_if_there(folder / name);
+    const std::string text = token_text(JsonView(settings, (folder / name).string()), "eos_token");
+    if (!text.empty()) return text;
+  }
+  return "";
+}
+
+// Of "eos_token_id", a number or a list, in config.json.
+std::int64_t eos_in_model_config(const fs::path& folder, std::int64_t vocab_size) {
+  const json config = read_if_there(folder / "config.json");
+  const JsonView view(config, (folder / "config.json").string());
+  if (!view.has("eos_token_id")) return -1;
+  JsonView id = view.at("eos_token_id");
+  if (id.is_array()) {
+    if (id.size() == 0) return -1;
+    id = id.at(std::size_t{0});
+  }
+  const std::int64_t value = id.integer(INT32_MIN, INT32_MAX);
+  return value >= 0 && value < vocab_size ? value : -1;
+}
+
+std::int64_t find_eos(const fs::path& folder, const JsonTokenizer& tokenizer) {
+  const std::string text = eos_text(folder);
+  if (!text.empty() && tokenizer.id_of(text) >= 0) return tokenizer.id_of(text);
+  const std::int64_t configured = eos_in_model_config(folder, tokenizer.vocab_size());
+  if (configured >= 0) return configured;
+  for (const char* usual : {kEndOfText, "</s>", "<|end_of_text|>"}) {
+    if (tokenizer.id_of(usual) >= 0) return tokenizer.id_of(usual);
+  }
+  return -1;
+}
+
+std::unique_ptr<Tokenizer> finish(const fs::path& folder, std::unique_ptr<JsonTokenizer> tokenizer) {
+  tokenizer->set_eos_token(find_eos(folder, *tokenizer));
+  return tokenizer;
+}
+
+}  // namespace
+
+std::unique_ptr<Tokenizer> open_tokenizer(const fs::path& folder) {
+  const fs::path file = folder / "tokenizer.json";
+  if (fs::exists(file)) {
+    return finish(folder, std::make_unique<JsonTokenizer>(text::read_json(file), file.string(), sha256_file(file)));
+  }
+  if (fs::exists(folder / "tokenizer.model")) {
+    return text::open_sentencepiece(folder / "tokenizer.model", eos_text(folder));
+  }
+  using Pair = std::array<const char*, 2>;
+  for (const auto& [vocabulary, merges] : {Pair{"vocab.json", "merges.txt"}, Pair{"encoder.json", "vocab.bpe"}}) {
+    if (!fs::exists(folder / vocabulary) || !fs::exists(folder / merges)) continue;
+    const json settings = read_if_there(folder / "tokenizer_config.json");
+    text::Gpt2Files files = text::read_gpt2_files(folder / vocabulary, folder / merges, settings);
+    return finish(folder, std::make_unique<JsonTokenizer>(files.document, (folder / vocabulary).string(), files.hash));
+  }
+  throw DataError("no tokenizer found in '" + folder.string() + "'",
+                  "it has neither tokenizer.json, nor tokenizer.model, nor vocab.json with merges.txt",
+                  "copy the tokenizer's files into the model's folder");
+}
+
+void write_byte_tokenizer(const fs::path& folder) {
+  json vocabulary = json::object();
+  for (int byte = 0; byte < 256; ++byte) {
+    std::string entry;
+    text::append_utf8(entry, text::byte_code_points()[static_cast<std::size_t>(byte)]);
+    vocabulary[entry] = byte;
+  }
+  vocabulary[kEndOfText] = 256;
+  const json byte_level = {
+      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", false}};
+  const json end = {{"id", 256},       {"content", kEndOfText}, {"single_word", false}, {"lstrip", false},
+                    {"rstrip", false}, {"normalized", false},   {"special", true}};
+  const json model = {{"type", "BPE"},
+                      {"dropout", nullptr},
+                      {"unk_token", nullptr},
+                      {"continuing_subword_prefix", nullptr},
+                      {"end_of_word_suffix", nullptr},
+                      {"fuse_unk", false},
+                      {"byte_fallback", false},
+                      {"ignore_merges", false},
+                      {"vocab", vocabulary},
+                      {"merges", json::array()}};
+  const json document = {{"version", "1.0"},          {"truncation", nullptr}, {"padding", nullptr},
+                         {"added_tokens", {end}},     {"normalizer", nullptr}, {"pre_tokenizer", byte_level},
+                         {"post_processor", nullptr}, {"decoder", byte_level}, {"model", model}};
+  const json settings = {{"tokenizer_class", "PreTrainedTokenizerFast"},
+                         {"bos_token", kEndOfText},
+                         {"eos_token", kEndOfText},
+                         {"clean_up_tokenization_spaces", false}};
+  fs::create_directories(folder);
+  write_file_atomically(folder / "tokenizer.json", document.dump(1));
+  write_file_atomically(folder / "tokenizer_config.json", settings.dump(1));
+}
+
+void copy_tokenizer(const fs::path& folder, const fs::path& target) {
+  static constexpr std::array kNames = {
+      "tokenizer.json", "tokenizer.model",         "vocab.json",        "merges.txt", "tokenizer_config.json",
+      "encoder.json",   "special_tokens_map.json", "added_tokens.json", "vocab.bpe"};
+  std::error_code error;
+  fs::create_directories(target, error);
+  if (error) throw StoreError("cannot create '" + target.string() + "'", error.message());
+  for (const char* name : kNames) {
+    if (fs::exists(folder / name)) write_file_atomically(target / name, MappedFile(folder / name).text());
+  }
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with("chat_template") || !entry.is_regular_file()) continue;
+    write_file_atomically(target / name, MappedFile(entry.path()).text());
+  }
+}
+
+}  // namespace tercet
