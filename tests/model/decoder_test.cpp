@@ -149,6 +149,23 @@ TEST(Decoder, ObserverSeesEveryBlockLinearAndTheHeadOnceInForwardOrder) {
   }
 }
 
+TEST(Decoder, AttentionObserverSeesQueriesAndKeysOfEveryBlock) {
+  for (const Family family : all_families()) {
+    const ModelConfig config = small_config(family);
+    Decoder model = Decoder::random(config, 3);
+    for (auto& parameter : model.parameters()) parameter.value.set_requires_grad(true);
+    std::vector<int> seen;
+    model.set_attention_observer([&](int layer, const at::Tensor& query, const at::Tensor& key) {
+      EXPECT_EQ(query.sizes(), at::IntArrayRef({2, config.heads, 12, config.head_dim})) << to_string(family);
+      EXPECT_EQ(key.sizes(), query.sizes()) << to_string(family);
+      EXPECT_FALSE(query.requires_grad() || key.requires_grad() || at::GradMode::is_enabled());
+      seen.push_back(layer);
+    });
+    model.forward(some_ids(2, 12, config.vocab_size));
+    EXPECT_EQ(seen, (std::vector<int>{0, 1})) << to_string(family);
+  }
+}
+
 TEST(Decoder, TiedHeadIsTheEmbedding) {
   ModelConfig config = small_config(Family::kLlama);
   const auto untied = Decoder::random(config, 3);

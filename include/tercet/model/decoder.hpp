@@ -47,6 +47,9 @@ struct Parameter {
 // Called with (index into parameters(), input [tokens, d_in] before activation quantization) for each block linear and
 // for the head, in forward order. Runs without gradients. A tied head is reported under the embedding's index.
 using LinearObserver = std::function<void(std::size_t, const at::Tensor&)>;
+// Called with (block, query, key) of each attention, both [batch, heads, positions, head_dim] after rotation, keys
+// repeated to the heads of the queries. Detached, runs without gradients.
+using AttentionObserver = std::function<void(int, const at::Tensor&, const at::Tensor&)>;
 
 class Decoder {
  public:
@@ -79,6 +82,7 @@ class Decoder {
   void set_activation_bits(int bits) { activation_bits_ = bits; }
   int activation_bits() const { return activation_bits_; }
   void set_observer(LinearObserver observer) { observer_ = std::move(observer); }
+  void set_attention_observer(AttentionObserver observer) { attention_observer_ = std::move(observer); }
 
  private:
   struct Shared;  // what depends on the architecture alone: where each part is, position tables. Common to copies.
@@ -91,6 +95,7 @@ class Decoder {
   std::shared_ptr<Shared> shared_;
   int activation_bits_ = 16;
   LinearObserver observer_;
+  AttentionObserver attention_observer_;
 };
 
 }  // namespace tercet
