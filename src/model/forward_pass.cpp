@@ -90,6 +90,7 @@ at::Tensor ForwardPass::attention(const PartTable& parts, const PositionTables& 
                                 ? HeadLayout::interleaved(config_.heads, config_.head_dim)
                                 : HeadLayout::blocks(config_.heads, config_.kv_heads, config_.head_dim);
   const Heads heads = split_heads(qkv, layout, tables.cos, tables.sin);
+  observe_attention(parts, heads.query, heads.key);
   return linear(parts, {Part::kAttentionOutput},
                 attend(heads.query, heads.key, heads.value, tables.mask, config_.sliding_window.value_or(0)));
 }
