@@ -13,7 +13,9 @@ endif()
 add_library(tercet_warnings INTERFACE)
 add_library(tercet::warnings ALIAS tercet_warnings)
 target_compile_options(tercet_warnings INTERFACE
-  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wno-unused-parameter>)
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wno-unused-parameter
+  # false positives of GCC 12 on "text" + std::to_string()
+  -Wno-restrict>)
 
 add_library(tercet_instrumentation INTERFACE)
 if(TERCET_COVERAGE)
@@ -26,6 +28,6 @@ if(TERCET_SANITIZE)
 endif()
 
 find_program(TERCET_MOLD mold)
-if(TERCET_MOLD)
+if(TERCET_MOLD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_GREATER_EQUAL 12)
   add_link_options(-fuse-ld=mold)
 endif()

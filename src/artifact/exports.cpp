@@ -70,7 +70,7 @@ void write_dequantized_pt(const fs::path& file, const PackedModel& model) {
     state.emplace_back(name, tensor);
   }
   // As model.state_dict() has it: under its own name, over the same memory, so stored once.
-  if (tied != nullptr) state.emplace_back(head_name(model.config.family), head);
+  if (tied != nullptr) state.emplace_back(exported_head_name(model.config.family), head);
   write_torch_file(file, state);
 }
 

@@ -106,7 +106,7 @@ void check_packed_tensor(const PackedTensor& tensor, const std::string& where) {
   Check(tensor, where).run();
 }
 
-std::string head_name(Family family) {
+std::string exported_head_name(Family family) {
   return family == Family::kGptNeox ? "embed_out.weight" : "lm_head.weight";
 }
 

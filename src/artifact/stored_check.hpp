@@ -11,7 +11,7 @@ namespace tercet {
 void check_packed_tensor(const PackedTensor& tensor, const std::string& where);
 
 // The name under which a family's head would be stored, e.g. "lm_head.weight".
-std::string head_name(Family family);
+std::string exported_head_name(Family family);
 // The tensor whose values a tied head shares, or null if the head is a tensor of its own.
 const PackedTensor* tied_embedding(const PackedModel& model);
 

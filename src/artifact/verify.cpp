@@ -156,7 +156,7 @@ void check_contents(const fs::path& folder, Findings& findings) {
     const at::Tensor values = decode(tensor);
     compare(standard, tensor.name, values, findings);
     compare(state, tensor.name, values, findings);
-    if (&tensor == tied) compare(state, head_name(model.config.family), values, findings);
+    if (&tensor == tied) compare(state, exported_head_name(model.config.family), values, findings);
   }
   report_superfluous(standard, findings);
   report_superfluous(state, findings);

@@ -19,6 +19,8 @@
 #include "tercet/eval/evaluate.hpp"
 #include "tercet/gate/gates.hpp"
 #include "tercet/job/commands.hpp"
+#include "tercet/report/results.hpp"
+#include "tercet/report/status.hpp"
 #include "tercet/store/run_file.hpp"
 #include "tercet/text/dataset.hpp"
 #include "tercet/train/student.hpp"
@@ -30,6 +32,7 @@ class CompressJob {
  public:
   CompressJob(Runtime& runtime, Communicator& comm, JobConfig config);
   CommandResult run();
+  void failed(const Error& error) const;  // writes status.json
 
  private:
   // compress_prepare.cpp
@@ -44,7 +47,7 @@ class CompressJob {
   void pack();
   void measure_packed();
   void check_handoff();
-  void judge_and_publish();
+  CommandResult judge_and_publish();
 
   template <typename Body>
   void stage(const std::string& name, Body body);
@@ -52,10 +55,13 @@ class CompressJob {
   void record(const std::string& name, std::int64_t step, double value, const std::string& unit);
   void record_evaluation(const std::string& when, const Evaluation& evaluation);
   Evaluation evaluate_here(const Decoder& model, const Decoder* reference, bool selection = false);
-  TrainerOptions trainer_options() const;
   nlohmann::json provenance() const;
-  nlohmann::json metadata(const Verdict* verdict) const;
-  Measurements measurements() const;
+  nlohmann::json metadata(const Verdict& verdict) const;
+  RunResults results() const;
+  Measurements measurements(const RunResults& results) const;
+  CommandResult finished() const;  // of a run directory that has its verdict already
+  void say_status(const std::string& state, const std::string& sentence, std::optional<ExitCode> code = {},
+                  const std::optional<Verdict>& verdict = {}) const;
   double elapsed() const;
 
   Runtime& runtime_;
@@ -74,12 +80,14 @@ class CompressJob {
   std::optional<Student> student_;
   std::optional<TrainingResult> training_;
   std::vector<LayerRecord> layers_;
-  Evaluation before_, quantized_, fine_tuned_, packed_;
+  Evaluation before_, quantized_, packed_;
+  std::uint64_t packed_bytes_ = 0, dequantized_bytes_ = 0;
   std::optional<double> agreement_;  // dequantized against packed
   Evaluation dequantized_;
   GradientFlow gradient_flow_;
   std::vector<std::string> handoff_problems_;
-  std::vector<StageRecord> stages_;
+  double started_ = unix_time();
+  std::string stage_;
 };
 
 }  // namespace tercet::job

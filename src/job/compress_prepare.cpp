@@ -16,6 +16,8 @@ void CompressJob::load_inputs() {
       throw DataError("model.path '" + config_.model.path + "' is compressed already", "it is a packed artifact",
                       "give the original Hugging Face folder");
     }
+    check_positions(original_->decoder.config(), config_.data.sequence_length, "data.sequence_length");
+    check_positions(original_->decoder.config(), config_.evaluation.sequence_length, "evaluation.sequence_length");
   });
   const std::int64_t parameters = original_->decoder.parameter_count();
   adapt_to_size(config_, parameters);

@@ -61,4 +61,10 @@ LoadedModel load_model(const fs::path& path, const fs::path& tokenizer, const st
   return model;
 }
 
+void check_positions(const ModelConfig& config, std::int64_t length, const std::string& key) {
+  if (length <= config.max_positions) return;
+  throw ConfigError(key + " is " + std::to_string(length) + ", longer than the model allows",
+                    "its max_position_embeddings is " + std::to_string(config.max_positions));
+}
+
 }  // namespace tercet::job

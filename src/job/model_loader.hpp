@@ -37,6 +37,9 @@ struct LoadedModel {
 LoadedModel load_model(const std::filesystem::path& path, const std::filesystem::path& tokenizer,
                        const std::string& device);
 
+// Throws ConfigError when sequences of `length` do not fit the model's positions; `key` is the setting to blame.
+void check_positions(const ModelConfig& config, std::int64_t length, const std::string& key);
+
 constexpr const char* kPackedFile = "bitnet_quantized_model.pt";
 constexpr const char* kDequantizedFile = "bitnet_dequantized_fp16.pt";
 constexpr const char* kMetadataFile = "compression_metadata.json";

@@ -49,6 +49,7 @@ TrainerOptions training_options(const JobConfig& config, const std::string& devi
   options.bfloat16 = training.bfloat16 && has_bfloat16(device);
   options.optimizer = optimizer_options(training, options.bfloat16);
   options.gradient_clip = training.gradient_clip;
+  options.qk_clip = training.qk_clip;
   options.bucket_bytes = static_cast<std::uint64_t>(config.distributed.bucket_mb * 1e6);
   options.evaluate_every = training.evaluate_every > 0 ? training.evaluate_every
                                                        : std::max<std::int64_t>(1, options.schedule.total_steps / 10);

@@ -156,9 +156,12 @@ Output& output() {
   return *instance;
 }
 
+// mpirun gives ranks a pipe, so the launcher says (TERCET_TERMINAL=1) when a person watches the other end.
 bool stderr_is_live_terminal() {
   const char* term = std::getenv("TERM");
-  return isatty(STDERR_FILENO) != 0 && term != nullptr && std::string_view(term) != "dumb";
+  const char* launcher = std::getenv("TERCET_TERMINAL");
+  const bool watched = launcher != nullptr && std::string_view(launcher) == "1";
+  return (watched || isatty(STDERR_FILENO) != 0) && term != nullptr && std::string_view(term) != "dumb";
 }
 
 }  // namespace

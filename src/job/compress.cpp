@@ -1,0 +1,132 @@
+// tercet compress: the stages in their order, and what is recorded around each.
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "compress_job.hpp"
+#include "tercet/base/text.hpp"
+#include "tercet/log/log.hpp"
+#include "tercet/report/report.hpp"
+
+namespace tercet {
+namespace job {
+namespace {
+
+std::string host_name() {
+  char name[256] = "";
+  gethostname(name, sizeof name - 1);
+  return name;
+}
+
+}  // namespace
+
+CompressJob::CompressJob(Runtime& runtime, Communicator& comm, JobConfig config)
+    : runtime_(runtime),
+      comm_(comm),
+      config_(std::move(config)),
+      begin_(std::chrono::steady_clock::now()),
+      directory_(comm, config_),
+      run_file_(directory_.path(), comm.is_root()) {}
+
+double CompressJob::elapsed() const {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
+}
+
+template <typename Body>
+void CompressJob::stage(const std::string& name, Body body) {
+  log::info("==> " + name);
+  stage_ = name;
+  StageRecord record{name, elapsed(), 0};
+  say_status("running", name + " is under way");
+  body();
+  record.end_s = elapsed();
+  run_file_.stage(record);
+  log::info("    " + name + " took " + format_duration(record.end_s - record.begin_s));
+}
+
+void CompressJob::say_status(const std::string& state, const std::string& sentence, std::optional<ExitCode> code,
+                             const std::optional<Verdict>& verdict) const {
+  if (!comm_.is_root()) return;
+  RunStatus status;
+  status.state = state;
+  status.sentence = sentence;
+  if (code) status.exit_code = static_cast<int>(*code);
+  status.stage = stage_;
+  status.attempt = run_file_.attempt();
+  status.started = started_;
+  status.updated = unix_time();
+  status.verdict = verdict;
+  write_status(directory_.path(), status);
+}
+
+void CompressJob::failed(const Error& error) const {
+  say_status(state_of(error.exit_code()), error.what(), error.exit_code());
+}
+
+CommandResult CompressJob::run() {
+  if (directory_.complete()) return finished();
+  stage("load the model", [&] { load_inputs(); });
+  stage("prepare the text", [&] { prepare_text(); });
+  stage("measure the original", [&] { measure_original(); });
+  stage("calibrate", [&] { calibrate_layers(); });
+  stage("quantize", [&] { quantize(); });
+  if (config_.training.enabled) stage("fine-tune", [&] { fine_tune(); });
+  stage("pack", [&] { pack(); });
+  stage("measure what was packed", [&] { measure_packed(); });
+  stage("check the handoff", [&] { check_handoff(); });
+  record_ranks();
+  return judge_and_publish();
+}
+
+void CompressJob::record(const std::string& name, std::int64_t step, double value, const std::string& unit) {
+  run_file_.metric({name, step, value, unit});
+}
+
+void CompressJob::record_evaluation(const std::string& when, const Evaluation& evaluation) {
+  record("evaluation/" + when + "/perplexity", 0, evaluation.perplexity, "1");
+  record("evaluation/" + when + "/nll", 0, evaluation.nll, "nats");
+  record("evaluation/" + when + "/top1_accuracy", 0, evaluation.top1_accuracy, "1");
+  if (evaluation.kl) record("evaluation/" + when + "/kl", 0, *evaluation.kl, "nats");
+  if (evaluation.top1_agreement) record("evaluation/" + when + "/top1_agreement", 0, *evaluation.top1_agreement, "1");
+  log::info("    " + when + ": perplexity " + format_fixed(evaluation.perplexity, 4) + ", accuracy " +
+            format_fixed(evaluation.top1_accuracy, 4));
+}
+
+Evaluation CompressJob::evaluate_here(const Decoder& model, const Decoder* reference, bool selection) {
+  const EvaluationOptions options{config_.evaluation.batch, !selection};
+  return evaluate(comm_, model, selection ? selection_windows_ : windows_, options, selection ? nullptr : reference);
+}
+
+void CompressJob::record_ranks() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const double rate = training_ && training_->seconds > 0
+                          ? static_cast<double>(training_->tokens) / training_->seconds / comm_.size()
+                          : 0.0;
+  const nlohmann::json mine{{"host", host_name()},
+                            {"device", runtime_.device()},
+                            {"peak_memory_bytes", static_cast<double>(usage.ru_maxrss) * 1024},
+                            {"tokens_per_second", rate}};
+  int rank = 0;
+  for (const std::string& wire : comm_.all_gather(mine.dump())) {
+    const auto json = nlohmann::json::parse(wire);
+    run_file_.rank(
+        {rank++, json.at("host"), json.at("device"), json.at("peak_memory_bytes"), json.at("tokens_per_second")});
+  }
+}
+
+}  // namespace job
+
+CommandResult compress(Runtime& runtime, Communicator& comm, JobConfig config) {
+  on_every_rank(comm, [&] { require_keys(config, {"model.path", "output", "data.sources"}); });
+  job::CompressJob job(runtime, comm, std::move(config));
+  try {
+    return job.run();
+  } catch (const Error& error) {
+    job.failed(error);
+    throw;
+  }
+}
+
+}  // namespace tercet

@@ -1,0 +1,173 @@
+// The end of the compress job: the figures put together, judged, recorded and published.
+#include <hdf5.h>
+#include <mpi.h>
+
+#include <filesystem>
+
+#include "compress_job.hpp"
+#include "tercet/base/file.hpp"
+#include "tercet/base/text.hpp"
+#include "tercet/log/log.hpp"
+#include "tercet/report/metadata.hpp"
+#include "tercet/report/report.hpp"
+
+namespace tercet::job {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+Figures figures(const Evaluation& evaluation) {
+  return {evaluation.nll, evaluation.perplexity, evaluation.top1_accuracy, evaluation.top1_agreement, evaluation.kl};
+}
+
+std::string gradient_evidence(const GradientFlow& flow) {
+  if (!flow.passed) return flow.problems.front() + " (" + std::to_string(flow.problems.size()) + " tensors in all)";
+  return "all " + std::to_string(flow.tensors) + " tensors have a finite, non-zero gradient, norms " +
+         format_fixed(flow.smallest_norm, 6) + " to " + format_fixed(flow.largest_norm, 3);
+}
+
+nlohmann::json sources_json(const Dataset& dataset) {
+  nlohmann::json sources = nlohmann::json::array();
+  for (const SourceRecord& source : dataset.sources()) {
+    sources.push_back({{"path", source.path},
+                       {"sha256", source.sha256},
+                       {"bytes", source.bytes},
+                       {"documents", source.documents},
+                       {"tokens", source.tokens},
+                       {"held_out_documents", source.held_out_documents},
+                       {"held_out_tokens", source.held_out_tokens},
+                       {"weight", source.weight}});
+  }
+  return sources;
+}
+
+std::string files_text(const fs::path& run, const fs::path& artifacts) {
+  return "\nartifacts: " + artifacts.string() + "\nfigures:   " + (run / "run.h5").string() +
+         "\nlogs:      " + (run / "log").string() + "\n";
+}
+
+}  // namespace
+
+nlohmann::json CompressJob::provenance() const {
+  return {
+      {"model", config_.model.path},     {"model_sha256", model_hash_}, {"config_fingerprint", fingerprint(config_)},
+      {"producer", build_information()}, {"ranks", comm_.size()},       {"backend", comm_.backend()}};
+}
+
+RunResults CompressJob::results() const {
+  RunResults results;
+  results.baseline = config_.gates.compression_baseline;
+  results.parameters = original_->decoder.parameter_count();
+  const auto parameters = static_cast<std::uint64_t>(results.parameters);
+  double zeros = 0;
+  for (const LayerRecord& layer : layers_) {
+    ++results.layers_compressed;
+    if (layer.format != to_string(NumberFormat::kTernary)) continue;
+    ++results.layers_quantized;
+    results.ternary_parameters += layer.rows * layer.columns;
+    zeros += layer.sparsity * static_cast<double>(layer.rows * layer.columns);
+  }
+  results.zero_parameters = std::llround(zeros);
+  results.fp32_bytes = 4 * parameters;
+  results.fp16_bytes = 2 * parameters;
+  results.file_bytes = original_->weight_bytes;
+  results.packed_bytes = packed_bytes_;
+  results.dequantized_bytes = dequantized_bytes_;
+  results.before = figures(before_);
+  results.quantized = figures(quantized_);
+  results.packed = figures(packed_);
+  results.codec_agreement = agreement_;
+  results.gradient_flow = gradient_flow_.passed;
+  results.handoff = handoff_problems_.empty();
+  if (training_) {
+    results.fine_tuning = FineTuning{
+        training_->steps, static_cast<double>(training_->tokens) / static_cast<double>(dataset_->training_tokens()),
+        training_->seconds};
+  }
+  return results;
+}
+
+Measurements CompressJob::measurements(const RunResults& results) const {
+  Measurements measured;
+  measured.parameters = results.parameters;
+  measured.packed_bytes = results.packed_bytes;
+  measured.fp32_bytes = results.fp32_bytes;
+  measured.fp16_bytes = results.fp16_bytes;
+  measured.file_bytes = results.file_bytes;
+  measured.sparsity = results.sparsity();
+  measured.accuracy_before = results.before.accuracy;
+  measured.accuracy_after = results.packed.accuracy;
+  measured.perplexity_before = results.before.perplexity;
+  measured.perplexity_after = results.packed.perplexity;
+  measured.agreement = results.codec_agreement;
+  measured.gradient_flow = results.gradient_flow;
+  measured.gradient_flow_evidence = gradient_evidence(gradient_flow_);
+  measured.handoff = results.handoff;
+  measured.handoff_evidence = handoff_problems_.empty()
+                                  ? "every artifact was opened anew and agrees with the packed trits"
+                                  : handoff_problems_.front();
+  return measured;
+}
+
+nlohmann::json CompressJob::metadata(const Verdict& verdict) const {
+  MetadataInput input;
+  input.results = results();
+  input.verdict = verdict;
+  input.config = {{"yaml", to_yaml(config_)}, {"fingerprint", fingerprint(config_)}};
+  input.quantization = {{"format", "ternary"},
+                        {"granularity", config_.quantization.granularity},
+                        {"group_size", config_.quantization.group_size},
+                        {"rule", config_.quantization.rule},
+                        {"activation_bits", config_.quantization.activation_bits},
+                        {"embedding_bits", config_.quantization.embedding_bits},
+                        {"head_bits", config_.quantization.head_bits}};
+  input.data = sources_json(*dataset_);
+  input.model = {{"path", config_.model.path},
+                 {"weights_sha256", model_hash_},
+                 {"tokenizer_sha256", original_->tokenizer->hash()}};
+  input.versions = build_information();
+  input.files = file_table(directory_.staged());
+  input.created = unix_time();
+  return compression_metadata(input);
+}
+
+CommandResult CompressJob::judge_and_publish() {
+  stage_ = "judge and publish";
+  const RunResults final_results = results();
+  const Verdict verdict = judge_on_root(comm_, config_.gates, measurements(final_results));
+  const std::vector<GateRecord> gates = gate_records(verdict);
+  const ExitCode code = verdict.passed ? ExitCode::kPassed : ExitCode::kGateFailed;
+  const fs::path target = verdict.passed ? directory_.artifacts() : directory_.rejected();
+  run_file_.provenance(kResultsKey, to_json(final_results));
+  run_file_.provenance("source", provenance());
+  run_file_.provenance("data", sources_json(*dataset_));
+  run_file_.gates(gates);
+  on_root(comm_, [&] {
+    write_file_atomically(directory_.staged() / kMetadataFile, metadata(verdict).dump(2) + "\n");
+    publish_directory(directory_.staged(), target);
+    return std::string();
+  });
+  say_status(state_of(code), verdict.passed ? "every gate passed" : "a gate failed; the artifacts are in rejected/",
+             code, verdict);
+  const std::string report = on_root(comm_, [&] { return report_json(directory_.path()).dump(); });
+  return {
+      code, nlohmann::json::parse(report),
+      "\n" + results_table(final_results, gates) + "\n" + gates_text(gates) + files_text(directory_.path(), target)};
+}
+
+CommandResult CompressJob::finished() const {
+  const std::string text = on_root(comm_, [&] {
+    const RunRecord record = load_run(directory_.path());
+    return nlohmann::json({{"passed", verdict_of(record.gates).passed},
+                           {"text", report_text(directory_.path())},
+                           {"report", report_json(directory_.path())}})
+        .dump();
+  });
+  log::info("this run is complete; its results are shown again");
+  const nlohmann::json known = nlohmann::json::parse(text);
+  const ExitCode code = known.at("passed").get<bool>() ? ExitCode::kPassed : ExitCode::kGateFailed;
+  return {code, known.at("report"), known.at("text").get<std::string>()};
+}
+
+}  // namespace tercet::job
