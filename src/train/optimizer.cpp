@@ -45,17 +45,23 @@ class CombinedOptimizer final : public Optimizer {
   void load(const StateTensors& saved) override {
     const at::NoGradGuard no_grad;
     std::map<std::string, at::Tensor> by_name(saved.begin(), saved.end());
-    for (auto& [name, tensor] : state()) {
+    const StateTensors mine = state();
+    for (const auto& [name, tensor] : mine) {
       const auto found = by_name.find(name);
       if (found == by_name.end() || found->second.sizes() != tensor.sizes()) {
-        throw StoreError("optimizer state '" + name + "' is missing or has another shape",
-                         "the checkpoint is of another model or optimizer");
+        refuse(name, "is missing or has another shape");
       }
       at::Tensor(tensor).copy_(found->second);
+      by_name.erase(found);
     }
+    if (!by_name.empty()) refuse(by_name.begin()->first, "is not known");
   }
 
  private:
+  [[noreturn]] static void refuse(const std::string& name, const std::string& what) {
+    throw StoreError("optimizer state '" + name + "' " + what, "the checkpoint is of another model or optimizer");
+  }
+
   std::unique_ptr<GrokfastFilter> filter_;
   std::unique_ptr<Muon> muon_;
   AdamW adamw_;

@@ -10,9 +10,11 @@
 #include <map>
 
 #include "autocast.hpp"
+#include "qk_clip.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/text.hpp"
 #include "tercet/log/log.hpp"
+#include "tercet/store/number_json.hpp"
 #include "tercet/text/dataset.hpp"
 #include "tercet/train/gradient_buckets.hpp"
 #include "tercet/train/loss.hpp"
@@ -38,7 +40,8 @@ class TrainingRun {
         callbacks_(callbacks),
         device_(student.parameters().front().master.device()),
         buckets_(comm, student.parameters(), options.bucket_bytes),
-        optimizer_(make_optimizer(student.parameters(), options.optimizer, comm.size())) {
+        optimizer_(make_optimizer(student.parameters(), options.optimizer, comm.size())),
+        qk_clip_(student, options.qk_clip) {
     const auto [begin, end] =
         shards_of_rank(static_cast<std::uint64_t>(options.sequences_per_step), comm.rank(), comm.size());
     mine_ = {begin, end};
@@ -64,17 +67,20 @@ class TrainingRun {
     const auto begin = Clock::now();
     student_.requantize();
     buckets_.zero();
-    const std::array<double, 2> sums = forward_and_backward();
+    qk_clip_.watch();
+    std::array<double, 2> sums = forward_and_backward();
     buckets_.finish();
+    comm_.all_reduce(std::span<double>(sums), Reduce::kSum);  // after the buckets: the same order on every rank
     StepRecord record;
     record.gradient_norm = clip_gradients(student_.parameters(), options_.gradient_clip);
     const double factor = learning_rate_factor(options_.schedule, step_);
-    if (std::isfinite(record.gradient_norm)) {
+    const bool take = std::isfinite(record.gradient_norm);
+    if (take) {
       optimizer_->step(comm_, factor);
       bad_steps_ = 0;
-    } else {
-      refuse_step();
     }
+    record.largest_attention_logit = qk_clip_.apply(comm_, take);
+    if (!take) refuse_step();
     ++step_;
     const double seconds = seconds_since(begin);
     result_.seconds += seconds;
@@ -108,7 +114,7 @@ class TrainingRun {
 
   double kl_share() const { return teacher_ == nullptr ? 0.0 : options_.distillation; }
 
-  // This rank's sequences of the step in micro-batches. Returns {KL, cross-entropy} summed over all ranks.
+  // This rank's sequences of the step in micro-batches. Returns its sums {KL, cross-entropy}.
   std::array<double, 2> forward_and_backward() {
     std::array<double, 2> sums{};
     for (std::uint64_t begin = mine_.begin; begin < mine_.end;
@@ -119,7 +125,6 @@ class TrainingRun {
       sums[0] += loss.kl_sum;
       sums[1] += loss.cross_entropy_sum;
     }
-    comm_.all_reduce(std::span<double>(sums), Reduce::kSum);
     return sums;
   }
 
@@ -157,6 +162,7 @@ class TrainingRun {
 
   void evaluate() {
     student_.requantize();
+    evaluated_at_ = step_;
     const double loss = callbacks_.held_out_loss();
     if (callbacks_.on_evaluation) callbacks_.on_evaluation(step_, loss);
     if (!result_.best_held_out_loss || loss < *result_.best_held_out_loss) {
@@ -172,7 +178,7 @@ class TrainingRun {
   }
 
   void finish() {
-    if (callbacks_.held_out_loss && result_.best_step != step_) evaluate();
+    if (callbacks_.held_out_loss && evaluated_at_ != step_) evaluate();
     if (!best_.empty() && result_.best_step != step_) student_.restore_masters(best_);
     student_.requantize();
     result_.steps = step_;
@@ -188,8 +194,9 @@ class TrainingRun {
     }
     for (auto& [name, tensor] : tensors) tensor = tensor.to(at::kCPU).contiguous();
     nlohmann::json metadata{{"fingerprint", options_.fingerprint},
-                            {"first_loss", result_.first_loss},
+                            {"first_loss", number_to_json(result_.first_loss)},
                             {"best_step", result_.best_step},
+                            {"evaluated_at", evaluated_at_},
                             {"without_improvement", without_improvement_}};
     if (result_.best_held_out_loss) metadata["best_held_out_loss"] = *result_.best_held_out_loss;
     save_checkpoint(comm_, options_.checkpoint, step_, tensors, metadata);
@@ -212,9 +219,11 @@ class TrainingRun {
       if (best != by_name.end()) best_.push_back(best->second.to(device_));
     }
     step_ = result_.resumed_from = saved->step;
-    result_.first_loss = saved->metadata.at("first_loss");
+    result_.first_loss = number_from_json(saved->metadata.at("first_loss"));
     result_.best_step = saved->metadata.at("best_step");
+    evaluated_at_ = saved->metadata.at("evaluated_at");
     without_improvement_ = saved->metadata.at("without_improvement");
+    result_.stopped_early = options_.patience > 0 && without_improvement_ >= options_.patience;
     if (saved->metadata.contains("best_held_out_loss")) {
       result_.best_held_out_loss = saved->metadata.at("best_held_out_loss").get<double>();
     }
@@ -229,8 +238,10 @@ class TrainingRun {
   at::Device device_;
   GradientBuckets buckets_;
   std::unique_ptr<Optimizer> optimizer_;
+  train::QkClip qk_clip_;
   ShardRange mine_;
   std::int64_t step_ = 0;
+  std::int64_t evaluated_at_ = -1;  // step of the last evaluation
   int bad_steps_ = 0;
   std::int64_t without_improvement_ = 0;
   std::vector<at::Tensor> best_;

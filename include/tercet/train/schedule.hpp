@@ -10,7 +10,7 @@ struct ScheduleOptions {
   std::int64_t total_steps = 1;
   std::int64_t warmup_steps = 0;
   std::string decay = "linear";  // constant | linear | cosine
-  double final_factor = 0.0;     // share of the peak at the last step
+  double final_factor = 0.0;     // share of the peak that the decay arrives at after the last step
 };
 
 // The factor on every learning rate at `step` in [0, total_steps): (step + 1) / warmup during warm-up, 1 at its end.

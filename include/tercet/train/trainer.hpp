@@ -26,6 +26,7 @@ struct TrainerOptions {
   ScheduleOptions schedule;      // total_steps is the budget
   OptimizerOptions optimizer;
   double gradient_clip = 1.0;
+  double qk_clip = 0;    // largest attention logit allowed, by scaling query and key projections; 0: off
   bool bfloat16 = true;  // autocast of the forward and backward passes
   std::uint64_t bucket_bytes = 4 << 20;
   std::int64_t evaluate_every = 0;    // steps; 0: only at the end
@@ -41,6 +42,7 @@ struct StepRecord {
   double gradient_norm = 0;                    // before clipping
   double learning_rate = 0;                    // AdamW's
   double tokens_per_second = 0;                // of all ranks
+  double largest_attention_logit = 0;          // of this step's forward passes; 0 without qk_clip
   double overlapped_buckets = 0;               // share of the reductions started during the backward pass
 };
 

@@ -1,0 +1,67 @@
+// Short runs of the trainer, with everything recorded.
+#pragma once
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "tercet/train/trainer.hpp"
+#include "train/tiny_model.hpp"
+
+namespace tercet::test {
+
+class Scratch {
+ public:
+  Scratch() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "tercet-train-XXXXXX").string();
+    if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("cannot make " + pattern);
+    path_ = pattern;
+  }
+  ~Scratch() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+inline TrainerOptions short_run(std::int64_t steps) {
+  TrainerOptions options;
+  options.sequences_per_step = 8;
+  options.sequence_length = 16;
+  options.micro_batch = 2;
+  options.bfloat16 = false;
+  options.schedule = {steps, 2, "linear", 0.1};
+  options.optimizer.learning_rate = 5e-3;
+  options.optimizer.muon_learning_rate = 0.02;
+  options.bucket_bytes = 16 << 10;
+  options.fingerprint = "a test";
+  return options;
+}
+
+struct Recorder {
+  std::vector<StepRecord> steps;
+  std::vector<std::pair<std::int64_t, double>> evaluations;
+  std::set<std::uint64_t> sampled;
+
+  TrainerCallbacks callbacks() {
+    TrainerCallbacks result;
+    result.sample = [this](std::uint64_t index, std::span<std::int64_t> ids) {
+      sampled.insert(index);
+      counting_sample(index, ids);
+    };
+    result.on_step = [this](const StepRecord& record) { steps.push_back(record); };
+    result.on_evaluation = [this](std::int64_t step, double loss) { evaluations.emplace_back(step, loss); };
+    return result;
+  }
+};
+
+}  // namespace tercet::test
