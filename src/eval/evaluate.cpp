@@ -87,7 +87,7 @@ Evaluation evaluate(Communicator& comm, const Decoder& model, const Windows& win
     for (std::uint64_t index = mine.begin; index < mine.end; ++index) {
       const at::Tensor ids = read_windows(windows, index * batch, std::min(windows.count, (index + 1) * batch));
       sums.push_back(evaluate_batch(model, reference, ids.to(device)));
-      if (!std::isfinite(sums.back().nll)) {
+      if (!std::isfinite(sums.back().nll) || !std::isfinite(sums.back().kl)) {
         throw NumericError("the model's loss is not finite on held-out batch " + std::to_string(index));
       }
       if (progress) progress->update(index - mine.begin + 1);

@@ -1,4 +1,5 @@
 #include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/nll_loss.h>
@@ -22,6 +23,7 @@ at::Tensor next_token_loss(const Decoder& model, const at::Tensor& ids) {
 }  // namespace
 
 GradientFlow check_gradient_flow(const Decoder& model, const Windows& windows, std::int64_t batch) {
+  const at::AutoGradMode with_gradients(true);
   Decoder copy = model.clone();
   for (Parameter& parameter : copy.parameters()) parameter.value = parameter.value.detach().set_requires_grad(true);
   const auto count =
