@@ -53,6 +53,11 @@ void run_shards(Communicator& comm, const Decoder& model, const CalibrationOptio
   }
 }
 
+struct ObserverRemoval {
+  Decoder& model;
+  ~ObserverRemoval() { model.set_observer({}); }
+};
+
 class Calibration {
  public:
   Calibration(Communicator& comm, Decoder& model, const CalibrationOptions& options, const SampleFunction& sample)
@@ -77,8 +82,8 @@ class Calibration {
     model_.set_observer([&](std::size_t index, const at::Tensor& input) {
       if (layers_.contains(index)) observer(index, input);  // the head is not calibrated
     });
+    const ObserverRemoval removal{model_};  // also when a rank throws: the observer refers to this object
     on_every_rank(comm_, [&] { run_shards(comm_, model_, options_, sample_, title, end_of_shard); });
-    model_.set_observer({});
   }
 
   void observe_squares() {
