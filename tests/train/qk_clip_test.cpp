@@ -124,7 +124,9 @@ TEST(QkClip, TouchesOnlyTheRowsOfHeadsAboveTheLimit) {
     for (std::int64_t head = 0; head < kHeads; ++head) {
       const bool same =
           at::equal(parameter.master.slice(0, head * 8, head * 8 + 8), masters[i].slice(0, head * 8, head * 8 + 8));
-      if (before[layer * kHeads + static_cast<std::size_t>(head)] <= median(before)) EXPECT_TRUE(same) << head;
+      if (before[layer * kHeads + static_cast<std::size_t>(head)] <= median(before)) {
+        EXPECT_TRUE(same) << head;
+      }
     }
   }
 }
@@ -159,7 +161,7 @@ TEST(QkClip, LeavesFamiliesWithNormalisedQueriesAlone) {
   for (std::size_t i = 0; i < masters.size(); ++i) EXPECT_TRUE(at::equal(student.parameters()[i].master, masters[i]));
 }
 
-// The rule in the loop: without a step of the optimizer, clipped training keeps the logits of the same batch below.
+// The rule in the loop: the optimizer's rate is 0, so only the clip moves the masters; every step has the same batch.
 TEST(QkClip, InTrainingKeepsALoudModelBelowTheLimit) {
   TrainerOptions options = test::short_run(4);
   options.qk_clip = 2.0;
