@@ -40,7 +40,7 @@ struct CalibrationSection {
 struct QuantizationSection {
   std::string granularity = "group";  // tensor | channel | group
   std::int64_t group_size = 128;
-  std::string rule = "absmean";      // absmean | calibrated
+  std::string rule = "calibrated";   // absmean | least_squares | calibrated
   std::int64_t embedding_bits = 8;   // 16 | 8
   std::int64_t head_bits = 8;        // 16 | 8 (untied heads)
   std::int64_t activation_bits = 8;  // 8 | 16
@@ -51,11 +51,11 @@ struct TrainingSection {
   bool enabled = true;
   std::int64_t tokens = 2000000;  // budget
   std::int64_t global_batch_tokens = 4096;
-  std::int64_t micro_batch = 8;          // sequences of one forward pass on one rank
-  std::string optimizer = "mugrokfast";  // adamw | mugrokfast
-  double learning_rate = 1e-3;           // AdamW: all; MuGrokfast: embeddings, head, vectors
-  double muon_learning_rate = 0.01;      // MuGrokfast: matrices inside the blocks
-  double momentum = 0.95;                // Muon
+  std::int64_t micro_batch = 8;       // sequences of one forward pass on one rank
+  std::string optimizer = "adamw";    // adamw | mugrokfast
+  double learning_rate = 1e-3;        // AdamW: all; MuGrokfast: embeddings, head, vectors
+  double muon_learning_rate = 0.005;  // MuGrokfast: matrices inside the blocks
+  double momentum = 0.95;             // Muon
   std::int64_t newton_schulz_steps = 5;
   double grokfast_alpha = 0.98;
   double grokfast_lambda = 0.0;
