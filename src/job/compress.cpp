@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "compress_job.hpp"
+#include "tercet/base/stop_signal.hpp"
 #include "tercet/base/text.hpp"
 #include "tercet/log/log.hpp"
 #include "tercet/report/report.hpp"
@@ -35,8 +36,11 @@ double CompressJob::elapsed() const {
 
 template <typename Body>
 void CompressJob::stage(const std::string& name, Body body) {
-  log::info("==> " + name);
   stage_ = name;
+  if (all_reduce_value(comm_, std::int64_t{stop_requested()}, Reduce::kMax) != 0) {
+    throw StopRequested("the job stopped on request before: " + name, "", "start the same command again to go on");
+  }
+  log::info("==> " + name);
   StageRecord record{name, elapsed(), 0};
   say_status("running", name + " is under way");
   body();
@@ -120,6 +124,7 @@ void CompressJob::record_ranks() {
 
 CommandResult compress(Runtime& runtime, Communicator& comm, JobConfig config) {
   on_every_rank(comm, [&] { require_keys(config, {"model.path", "output", "data.sources"}); });
+  catch_stop_signals();
   job::CompressJob job(runtime, comm, std::move(config));
   try {
     return job.run();

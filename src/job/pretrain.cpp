@@ -6,6 +6,7 @@
 #include "model_loader.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
+#include "tercet/base/stop_signal.hpp"
 #include "tercet/base/text.hpp"
 #include "tercet/eval/evaluate.hpp"
 #include "tercet/job/commands.hpp"
@@ -86,6 +87,7 @@ void refuse_existing(const JobConfig& config) {
 }  // namespace
 
 CommandResult pretrain(Runtime& runtime, Communicator& comm, JobConfig config) {
+  catch_stop_signals();
   on_every_rank(comm, [&] { refuse_existing(config); });
   const std::unique_ptr<Tokenizer> tokenizer = prepare_tokenizer(comm, config);
   const ModelConfig shape = model_config(config, *tokenizer);

@@ -12,6 +12,7 @@
 #include "autocast.hpp"
 #include "qk_clip.hpp"
 #include "tercet/base/error.hpp"
+#include "tercet/base/stop_signal.hpp"
 #include "tercet/base/text.hpp"
 #include "tercet/log/log.hpp"
 #include "tercet/store/number_json.hpp"
@@ -56,7 +57,11 @@ class TrainingRun {
                                                              format_fixed(record.tokens_per_second, 0) + " tokens/s");
       if (callbacks_.on_step) callbacks_.on_step(record);
       if (evaluation_due()) evaluate();
-      if (options_.checkpoint_every > 0 && step_ % options_.checkpoint_every == 0) save();
+      const bool stopping = all_reduce_value(comm_, std::int64_t{stop_requested()}, Reduce::kMax) != 0;
+      if (options_.checkpoint_every > 0 && (stopping || step_ % options_.checkpoint_every == 0)) save();
+      if (stopping)
+        throw StopRequested(options_.stage + " stopped on request after step " + std::to_string(step_), "",
+                            "start the same command again to go on");
     }
     finish();
     return result_;

@@ -170,6 +170,30 @@ TEST(Training, ResumedFromACheckpointEqualsTheUninterruptedRunToTheBit) {
   EXPECT_EQ(broken.result.best_step, whole.result.best_step);
 }
 
+TEST(Training, StartedAgainAfterItStoppedEarlyTakesNoMoreSteps) {
+  const test::Scratch folder;
+  TrainerOptions options = short_run(20);
+  options.evaluate_every = options.checkpoint_every = 2;
+  options.patience = 1;
+  options.checkpoint = {folder.path(), 2};
+  std::vector<at::Tensor> masters;
+  for (const bool first : {true, false}) {
+    Student student = test::ternary_student();
+    Recorder recorder;
+    TrainerCallbacks callbacks = recorder.callbacks();
+    double loss = 3;
+    callbacks.held_out_loss = [&] { return loss += 0.5; };
+    const TrainingResult result = train(student, options, callbacks);
+    EXPECT_TRUE(result.stopped_early);
+    EXPECT_EQ(result.steps, 4);
+    EXPECT_EQ(result.best_step, 2);
+    EXPECT_EQ(recorder.steps.size(), first ? 4u : 0u);
+    EXPECT_EQ(recorder.evaluations.size(), first ? 2u : 0u);
+    if (first) masters = student.copy_masters();
+    expect_same_masters(student, masters);
+  }
+}
+
 TEST(Training, DoesNotTakeUpACheckpointOfAnotherJob) {
   const test::Scratch folder;
   TrainerOptions options = short_run(2);

@@ -1,0 +1,30 @@
+#include "tercet/base/stop_signal.hpp"
+
+#include <atomic>
+#include <csignal>
+
+namespace tercet {
+namespace {
+
+std::atomic<bool> requested{false};
+static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may only touch lock-free atomics");
+
+void remember(int) {
+  requested.store(true);
+}
+
+}  // namespace
+
+void catch_stop_signals() {
+  struct sigaction action {};
+  action.sa_handler = remember;
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGUSR1, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+bool stop_requested() {
+  return requested.load();
+}
+
+}  // namespace tercet
