@@ -1,6 +1,7 @@
 #include "deadline.hpp"
 
 #include <chrono>
+#include <string>
 
 #include "tercet/base/error.hpp"
 #include "tercet/log/log.hpp"
@@ -29,17 +30,17 @@ void Deadline::wait_and_abort(Communicator& comm, const std::exception_ptr& fail
   std::unique_lock lock(mutex_);
   if (done_changed_.wait_for(lock, kPatience, [this] { return done_; })) return;
   int code = static_cast<int>(ExitCode::kInternal);
+  std::string message = "an exception that is not a std::exception";
   try {
     std::rethrow_exception(failure);
   } catch (const Error& error) {
-    log::error_here(error.what());
+    message = error.what();
     code = static_cast<int>(error.exit_code());
   } catch (const std::exception& error) {
-    log::error_here(error.what());
-  } catch (...) {
-    log::error_here("an exception that is not a std::exception");
+    message = error.what();
+  } catch (...) {  // keeps the words above
   }
-  log::error_here("the other ranks are waiting in a collective call; ending the job");
+  log::error_here(message + "\n  the other ranks wait in a collective call, so this rank ends the job");
   log::close();
   comm.abort(code);
 }

@@ -147,6 +147,7 @@ void Dataset::held_out_window(std::uint64_t index, std::span<std::int64_t> ids) 
 }
 
 std::vector<std::int32_t> tokenize_file(const fs::path& path, const Tokenizer& tokenizer) {
+  if (!fs::exists(path)) throw DataError("no text at '" + path.string() + "'", "the path does not exist");
   const text::TextContent content(path);
   if (content.view().empty()) throw DataError("text file '" + path.string() + "' is empty");
   text::require_utf8(content.view(), path);

@@ -273,7 +273,7 @@ TEST_F(DatasetTest, TokenizesAFileAsOneTextWithoutEndOfText) {
   EXPECT_EQ(tokenize_file(path("a.txt"), *tokenizer_).size(), 5005u);
   folder_.write("bad.txt", "\xFF");
   error_of<DataError>([&] { tokenize_file(path("bad.txt"), *tokenizer_); });
-  error_of<StoreError>([&] { tokenize_file(path("absent.txt"), *tokenizer_); });
+  error_of<DataError>([&] { tokenize_file(path("absent.txt"), *tokenizer_); });
 }
 
 }  // namespace
