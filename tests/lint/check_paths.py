@@ -9,7 +9,7 @@ import re
 
 import source_tree
 
-PRIVATE = ("home", "Users", "root", "work", "farm")
+PRIVATE = ("home", "Users", "root")
 # A path that begins at the root: nothing before the slash that would make it a relative path, a URL or a variable.
 PATTERN = re.compile(r"(?<![\w.$}~/>*])/(?:" + "|".join(PRIVATE) + r")/[\w.]")
 
