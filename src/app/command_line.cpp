@@ -119,7 +119,8 @@ CommandResult run_evaluate(Runtime& runtime, const Invocation& call) {
 
 void add_evaluate(CLI::App& app, Invocation& call) {
   CLI::App* command = app.add_subcommand("evaluate", "Held-out perplexity and accuracy of a model or an artifact");
-  command->footer("Example:\n  mpirun -n 2 tercet evaluate runs/demo --data heldout.txt --against models/mine");
+  command->footer(
+      "Example:\n  mpirun -n 2 tercet evaluate runs/demo/compressed --data heldout.txt --against runs/demo/model");
   EvaluateRequest& request = call.evaluate;
   command->add_option("model", request.model, "Hugging Face folder, run, artifact folder or packed .pt")->required();
   command->add_option("--data", request.data, "Text to evaluate on")->required();
@@ -168,13 +169,13 @@ void describe(CLI::App& app, Invocation& call) {
                      "launch/run.sh configs/ternary.yaml 2 -- --set model.path=models/mine", true, &compress);
   add_plan(app, call);
   add_evaluate(app, call);
-  add_file_command(app, call, "inspect", "Show a model, an artifact or a run", "tercet inspect runs/demo",
+  add_file_command(app, call, "inspect", "Show a model, an artifact or a run", "tercet inspect runs/demo/model",
                    [](const Invocation& c) { return inspect(c.path); });
   add_file_command(app, call, "verify", "Open every artifact anew and compare them",
-                   "tercet verify runs/demo/artifacts", [](const Invocation& c) { return verify(c.path); });
+                   "tercet verify runs/demo/compressed", [](const Invocation& c) { return verify(c.path); });
   add_config_command(app, call, "pretrain", "Train a small model from scratch",
                      "launch/run.sh --command pretrain configs/demo-pretrain.yaml 2", true, &pretrain);
-  add_file_command(app, call, "report", "Show what a run measured", "tercet report runs/demo",
+  add_file_command(app, call, "report", "Show what a run measured", "tercet report runs/demo/compressed",
                    [](const Invocation& c) { return report(c.path, c.rebuild); });
 }
 

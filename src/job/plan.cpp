@@ -55,9 +55,9 @@ MemoryPlan plan_memory(const Decoder& decoder, const JobConfig& config, const Tr
 
 // Seconds of one micro-batch of training on this rank, measured.
 double measure_micro_batch(Communicator& comm, const Decoder& teacher, const std::vector<ParameterPlan>& storage,
-                           TrainerOptions options) {
+                           int activation_bits, TrainerOptions options) {
   Decoder copy = teacher.clone();
-  copy.set_activation_bits(8);
+  copy.set_activation_bits(activation_bits);
   Student student(std::move(copy), storage);
   options.sequences_per_step = options.micro_batch * comm.size();
   options.schedule.total_steps = 2;
@@ -144,7 +144,9 @@ CommandResult plan(Runtime& runtime, Communicator& comm, JobConfig config, int w
   const MemoryPlan memory = plan_memory(model->decoder, config, training);
   const std::uint64_t packed = job::planned_bytes(model->decoder.parameters(), storage);
   const double micro_seconds =
-      config.training.enabled ? measure_micro_batch(comm, model->decoder, storage, training) : 0;
+      config.training.enabled ? measure_micro_batch(comm, model->decoder, storage,
+                                                    static_cast<int>(config.quantization.activation_bits), training)
+                              : 0;
   const std::int64_t sequences_per_rank = (training.sequences_per_step + ranks - 1) / ranks;
   const double step_seconds =
       micro_seconds * static_cast<double>(sequences_per_rank) / static_cast<double>(training.micro_batch);
