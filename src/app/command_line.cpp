@@ -24,6 +24,7 @@ using Action = std::function<CommandResult(Runtime&)>;
 struct Invocation {
   std::string path;
   std::vector<std::string> overrides;
+  std::vector<std::string> allowed_changes;
   bool json = false;
   int world_size = 0;
   bool rebuild = false;
@@ -56,6 +57,7 @@ CommandResult run_job(Runtime& runtime, const Invocation& call, bool writes_logs
   Communicator& control = runtime.control();
   JobConfig config;
   on_every_rank(control, [&] { config = load_job_config(call.path, call.overrides); });
+  config.allowed_changes = call.allowed_changes;
   log::Options logging{control.rank(), control.size(), log_level(config.log.level), {}, config.log.interval_s};
   if (writes_logs && !config.output.empty()) {
     on_root(control, [&] {
@@ -85,6 +87,11 @@ void add_config_command(CLI::App& app, Invocation& call, const std::string& name
   command->footer("Example:\n  " + example);
   command->add_option("config", call.path, "YAML file (docs/config.md)")->required();
   command->add_option("--set", call.overrides, "Override a key: a.b=c (may be repeated)");
+  if (name == "compress") {
+    command->add_option(
+        "--allow-changed", call.allowed_changes,
+        "Go on with a started run although this key changed (may be repeated; docs/config.md says which)");
+  }
   add_common(*command, call);
   command->callback([&call, writes_logs, run] {
     call.action = [&call, writes_logs, run](Runtime& runtime) { return run_job(runtime, call, writes_logs, run); };
@@ -175,6 +182,8 @@ void describe(CLI::App& app, Invocation& call) {
                    "tercet verify runs/demo/compressed", [](const Invocation& c) { return verify(c.path); });
   add_config_command(app, call, "pretrain", "Train a small model from scratch",
                      "launch/run.sh --command pretrain configs/demo-pretrain.yaml 2", true, &pretrain);
+  add_file_command(app, call, "stop", "Ask a running job to save and end; started again, it goes on",
+                   "tercet stop runs/demo/compressed", [](const Invocation& c) { return stop(c.path); });
   add_file_command(app, call, "report", "Show what a run measured", "tercet report runs/demo/compressed",
                    [](const Invocation& c) { return report(c.path, c.rebuild); });
 }

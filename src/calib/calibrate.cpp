@@ -4,7 +4,6 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
-#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <cmath>
@@ -14,6 +13,7 @@
 #include "tercet/base/error.hpp"
 #include "tercet/comm/reproducible_sum.hpp"
 #include "tercet/log/log.hpp"
+#include "tercet/store/unit_bytes.hpp"
 #include "tercet/text/dataset.hpp"
 
 namespace tercet {
@@ -21,36 +21,31 @@ namespace {
 
 using SampleFunction = std::function<void(std::uint64_t, std::span<std::int64_t>)>;
 
-// What one layer's inputs add up to on this rank. Sums of squares are kept per shard until the bound is known.
+// What one layer's inputs add up to: over the shard under way, and over the shards that this rank holds.
 struct LayerInputs {
+  std::size_t parameter = 0;
+  double shard_absmax = 0;
+  std::int64_t shard_count = 0;
+  at::Tensor shard_squares;   // float64 [d_in]
+  at::Tensor shard_products;  // float64 [d_in, d_in] (second pass)
+
   double absmax = 0;
   std::int64_t count = 0;
-  std::vector<at::Tensor> shard_squares;  // float64 [d_in], one per shard done
-  at::Tensor squares;                     // of the shard under way
-  at::Tensor products;                    // float64 [d_in, d_in] of the shard under way (second pass)
+  std::vector<at::Tensor> squares;  // of each shard; added up when the bound is known
   std::optional<ReproducibleSum> second_moment;
+
+  void begin_shard() {
+    shard_absmax = 0;
+    shard_count = 0;
+    shard_squares = shard_products = at::Tensor();
+  }
 };
 
-// Runs the shards of this rank, calling `end_of_shard` after each.
-void run_shards(Communicator& comm, const Decoder& model, const CalibrationOptions& options,
-                const SampleFunction& sample, const std::string& title, const std::function<void()>& end_of_shard) {
-  const at::Device device = model.parameters().front().value.device();
-  const ShardRange mine = shards_of_rank(static_cast<std::uint64_t>(options.shards), comm.rank(), comm.size());
-  const auto length = static_cast<std::size_t>(options.sequence_length);
-  log::Progress progress(title, mine.end - mine.begin, "shards");
-  for (std::uint64_t shard = mine.begin; shard < mine.end; ++shard) {
-    const ShardRange range =
-        shard_range(static_cast<std::uint64_t>(options.samples), static_cast<std::uint64_t>(options.shards), shard);
-    for (std::uint64_t begin = range.begin; begin < range.end; begin += static_cast<std::uint64_t>(options.batch)) {
-      const std::uint64_t end = std::min(range.end, begin + static_cast<std::uint64_t>(options.batch));
-      at::Tensor ids = at::empty({static_cast<std::int64_t>(end - begin), options.sequence_length}, at::kLong);
-      std::int64_t* data = ids.mutable_data_ptr<std::int64_t>();
-      for (std::uint64_t i = begin; i < end; ++i) sample(i, {data + (i - begin) * length, length});
-      model.hidden_states(ids.to(device));
-    }
-    end_of_shard();
-    progress.update(shard - mine.begin + 1);
-  }
+// Beyond this, second moments are not kept for a resumed job but computed anew.
+constexpr std::uint64_t kLargestMomentLog = std::uint64_t{2} << 30;
+
+void add_into(at::Tensor& sum, const at::Tensor& value) {
+  sum = sum.defined() ? sum + value : value;
 }
 
 struct ObserverRemoval {
@@ -61,9 +56,15 @@ struct ObserverRemoval {
 class Calibration {
  public:
   Calibration(Communicator& comm, Decoder& model, const CalibrationOptions& options, const SampleFunction& sample)
-      : comm_(comm), model_(model), options_(options), sample_(sample) {
+      : comm_(comm),
+        model_(model),
+        options_(options),
+        sample_(sample),
+        device_(model.parameters().front().value.device()) {
     for (std::size_t i = 0; i < model.parameters().size(); ++i) {
-      if (is_block_linear(model.parameters()[i].role)) layers_[i];
+      if (!is_block_linear(model.parameters()[i].role)) continue;  // the head is not calibrated
+      layers_.emplace_back().parameter = i;
+      place_of_[i] = layers_.size() - 1;
     }
   }
 
@@ -73,54 +74,102 @@ class Calibration {
     agree_on_bounds();
     if (options_.second_moment) observe_products();
     std::vector<LayerStatistics> result;
-    for (auto& [index, layer] : layers_) result.push_back(reduce(index, layer));
+    for (LayerInputs& layer : layers_) result.push_back(reduce(layer));
     return result;
   }
 
  private:
-  void observe(const std::string& title, const LinearObserver& observer, const std::function<void()>& end_of_shard) {
+  // Collective. One pass over the shards: `observer` looks at each layer's inputs, `outcome` gives what is kept of a
+  // shard as bytes, `take` adds it to what this rank holds.
+  void pass(const std::string& name, const std::function<void(LayerInputs&, const at::Tensor&)>& observer,
+            const std::function<std::string()>& outcome, const std::function<void(std::string_view)>& take,
+            WorkLog* log) {
     model_.set_observer([&](std::size_t index, const at::Tensor& input) {
-      if (layers_.contains(index)) observer(index, input);  // the head is not calibrated
+      const auto place = place_of_.find(index);
+      if (place != place_of_.end()) observer(layers_[place->second], input);
     });
     const ObserverRemoval removal{model_};  // also when a rank throws: the observer refers to this object
-    on_every_rank(comm_, [&] { run_shards(comm_, model_, options_, sample_, title, end_of_shard); });
+    std::optional<log::Progress> progress;
+    UnitWork work;
+    work.name = name;
+    work.count = static_cast<std::uint64_t>(options_.shards);
+    work.compute = [&](std::uint64_t shard) {
+      for (LayerInputs& layer : layers_) layer.begin_shard();
+      run_shard(shard);
+      return outcome();
+    };
+    work.take = [&](std::uint64_t, std::string_view bytes) { take(bytes); };
+    work.progress = [&](std::uint64_t done, std::uint64_t of) {
+      if (!progress) progress.emplace(name, of, "shards");
+      progress->update(done);
+    };
+    run_units(comm_, work, log, options_.stop);
+  }
+
+  void run_shard(std::uint64_t shard) {
+    const auto length = static_cast<std::size_t>(options_.sequence_length);
+    const auto batch = static_cast<std::uint64_t>(options_.batch);
+    const ShardRange range =
+        shard_range(static_cast<std::uint64_t>(options_.samples), static_cast<std::uint64_t>(options_.shards), shard);
+    for (std::uint64_t begin = range.begin; begin < range.end; begin += batch) {
+      const std::uint64_t end = std::min(range.end, begin + batch);
+      at::Tensor ids = at::empty({static_cast<std::int64_t>(end - begin), options_.sequence_length}, at::kLong);
+      std::int64_t* data = ids.mutable_data_ptr<std::int64_t>();
+      for (std::uint64_t i = begin; i < end; ++i) sample_(i, {data + (i - begin) * length, length});
+      model_.hidden_states(ids.to(device_));
+    }
   }
 
   void observe_squares() {
-    observe(
-        "calibrate",
-        [this](std::size_t index, const at::Tensor& input) {
-          LayerInputs& layer = layers_.at(index);
-          const double largest = input.abs().max().item<double>();
-          if (!std::isfinite(largest)) {
-            throw NumericError("an input of '" + model_.parameters()[index].name + "' is not finite",
-                               "calibration found NaN or Inf in the original model");
-          }
-          layer.absmax = std::max(layer.absmax, largest);
-          layer.count += input.size(0);
-          const at::Tensor squares = input.to(at::kDouble).square().sum(0);
-          layer.squares = layer.squares.defined() ? layer.squares + squares : squares;
-        },
-        [this] {
-          for (auto& [index, layer] : layers_) {
-            if (layer.squares.defined()) layer.shard_squares.push_back(layer.squares);
-            layer.squares = at::Tensor();
-          }
-        });
+    pass(
+        "calibrate", [this](LayerInputs& layer, const at::Tensor& input) { add_squares(layer, input); },
+        [this] { return squares_to_bytes(); }, [this](std::string_view bytes) { take_squares(bytes); }, options_.done);
+  }
+
+  void add_squares(LayerInputs& layer, const at::Tensor& input) const {
+    const double largest = input.abs().max().item<double>();
+    if (!std::isfinite(largest)) {
+      throw NumericError("an input of '" + model_.parameters()[layer.parameter].name + "' is not finite",
+                         "calibration found NaN or Inf in the original model");
+    }
+    layer.shard_absmax = std::max(layer.shard_absmax, largest);
+    layer.shard_count += input.size(0);
+    add_into(layer.shard_squares, input.to(at::kDouble).square().sum(0));
+  }
+
+  // Per layer: largest magnitude, count, sums of squares.
+  std::string squares_to_bytes() const {
+    ByteWriter bytes;
+    for (const LayerInputs& layer : layers_) {
+      bytes.add(layer.shard_absmax);
+      bytes.add(layer.shard_count);
+      bytes.add(layer.shard_squares);
+    }
+    return bytes.take();
+  }
+
+  void take_squares(std::string_view content) {
+    ByteReader bytes(content);
+    for (LayerInputs& layer : layers_) {
+      layer.absmax = std::max(layer.absmax, bytes.number<double>());
+      layer.count += bytes.number<std::int64_t>();
+      layer.squares.push_back(bytes.tensor({input_width(layer.parameter)}, at::kDouble));
+    }
+    bytes.finish();
   }
 
   // Counts and largest magnitudes are exact whatever the order, so the bound of every sum is the same everywhere.
   void agree_on_bounds() {
     std::vector<double> largest;
     std::vector<std::int64_t> counts;
-    for (const auto& [index, layer] : layers_) {
+    for (const LayerInputs& layer : layers_) {
       largest.push_back(layer.absmax);
       counts.push_back(layer.count);
     }
     comm_.all_reduce(std::span<double>(largest), Reduce::kMax);
     comm_.all_reduce(std::span<std::int64_t>(counts), Reduce::kSum);
     std::size_t position = 0;
-    for (auto& [index, layer] : layers_) {
+    for (LayerInputs& layer : layers_) {
       layer.absmax = largest[position];
       layer.count = counts[position++];
     }
@@ -131,25 +180,36 @@ class Calibration {
   }
 
   void observe_products() {
-    for (auto& [index, layer] : layers_) {
-      const std::int64_t inputs = input_width(index);
-      layer.second_moment.emplace(at::IntArrayRef({inputs, inputs}), bound(layer),
-                                  model_.parameters()[index].value.device());
+    std::uint64_t bytes = 0;
+    for (LayerInputs& layer : layers_) {
+      const std::int64_t inputs = input_width(layer.parameter);
+      layer.second_moment.emplace(at::IntArrayRef({inputs, inputs}), bound(layer), device_);
+      bytes += static_cast<std::uint64_t>(inputs * inputs) * sizeof(double);
     }
-    observe(
+    const bool kept = bytes * static_cast<std::uint64_t>(options_.shards) <= kLargestMomentLog;
+    pass(
         "second moments",
-        [this](std::size_t index, const at::Tensor& input) {
+        [](LayerInputs& layer, const at::Tensor& input) {
           const at::Tensor x = input.to(at::kFloat);
-          const at::Tensor products = at::mm(x.t(), x).to(at::kDouble);
-          LayerInputs& layer = layers_.at(index);
-          layer.products = layer.products.defined() ? layer.products + products : products;
+          add_into(layer.shard_products, at::mm(x.t(), x).to(at::kDouble));
         },
-        [this] {
-          for (auto& [index, layer] : layers_) {
-            if (layer.products.defined()) layer.second_moment->add(layer.products);
-            layer.products = at::Tensor();
-          }
-        });
+        [this] { return products_to_bytes(); }, [this](std::string_view content) { take_products(content); },
+        kept ? options_.done : nullptr);
+  }
+
+  std::string products_to_bytes() const {
+    ByteWriter bytes;
+    for (const LayerInputs& layer : layers_) bytes.add(layer.shard_products);
+    return bytes.take();
+  }
+
+  void take_products(std::string_view content) {
+    ByteReader bytes(content);
+    for (LayerInputs& layer : layers_) {
+      const std::int64_t inputs = input_width(layer.parameter);
+      layer.second_moment->add(bytes.tensor({inputs, inputs}, at::kDouble).to(device_));
+    }
+    bytes.finish();
   }
 
   std::int64_t input_width(std::size_t index) const {
@@ -158,15 +218,15 @@ class Calibration {
   }
 
   // Collective: the one reduction of this layer (two with second moments).
-  LayerStatistics reduce(std::size_t index, LayerInputs& layer) {
-    const Parameter& parameter = model_.parameters()[index];
+  LayerStatistics reduce(LayerInputs& layer) {
+    const Parameter& parameter = model_.parameters()[layer.parameter];
     LayerStatistics statistics;
-    statistics.parameter = index;
+    statistics.parameter = layer.parameter;
     statistics.name = parameter.name;
     statistics.count = layer.count;
     statistics.absmax = layer.absmax;
-    ReproducibleSum squares({input_width(index)}, bound(layer), parameter.value.device());
-    for (const at::Tensor& partial : layer.shard_squares) squares.add(partial);
+    ReproducibleSum squares({input_width(layer.parameter)}, bound(layer), device_);
+    for (const at::Tensor& partial : layer.squares) squares.add(partial.to(device_));
     squares.all_reduce(comm_);
     statistics.mean_square = (squares.values() / static_cast<double>(layer.count)).to(at::kCPU, at::kFloat);
     if (layer.second_moment) {
@@ -190,7 +250,9 @@ class Calibration {
   Decoder& model_;
   const CalibrationOptions& options_;
   const SampleFunction& sample_;
-  std::map<std::size_t, LayerInputs> layers_;
+  at::Device device_;
+  std::vector<LayerInputs> layers_;
+  std::map<std::size_t, std::size_t> place_of_;  // parameter to place in layers_
 };
 
 }  // namespace

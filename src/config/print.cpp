@@ -129,12 +129,23 @@ std::string to_yaml(const JobConfig& job) {
   return text;
 }
 
+std::map<std::string, std::string> result_settings(const JobConfig& job) {
+  std::map<std::string, std::string> settings;
+  for (const auto& row : config::job_rows()) {
+    if (row.effect != config::Effect::kNone) settings.emplace(row.key, config::print_field(row, job));
+  }
+  return settings;
+}
+
+bool may_change_in_a_run(const std::string& key) {
+  const auto rows = config::job_rows();
+  return std::any_of(rows.begin(), rows.end(),
+                     [&](const auto& row) { return row.key == key && row.effect != config::Effect::kResults; });
+}
+
 std::string fingerprint(const JobConfig& job) {
   std::string text;
-  for (const auto& row : config::job_rows()) {
-    if (row.effect != config::Effect::kResults) continue;
-    text += std::string(row.key) + "=" + config::print_field(row, job) + "\n";
-  }
+  for (const auto& [key, value] : result_settings(job)) text += key + "=" + value + "\n";
   return sha256_hex(text);
 }
 

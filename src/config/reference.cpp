@@ -23,7 +23,9 @@ constexpr const char* kIntroduction =
     "- Unknown keys and keys given twice are refused. Numbers are decimal and finite (`010`, `0x10` and `.nan` are\n"
     "  refused; `2e6` is fine), and the only truth values are `true` and `false`.\n"
     "- Relative paths start from the folder of the file; in `--set`, from the current folder.\n"
-    "- Keys marked with * cannot change a result: a job may go on with other values of these.\n"
+    "- Keys marked with * cannot change a result: a job may go on with other values of these. Those marked with + may\n"
+    "  change in a started run when `--allow-changed KEY` says so: they are checked by content, come after everything\n"
+    "  that was computed, or change figures by rounding only. With another value of any other key a run is refused.\n"
     "- The configuration with everything filled in is written into the run folder and can be used again.\n";
 
 // A vertical bar would end the cell.
@@ -45,7 +47,7 @@ std::string table_row(const Row<Owner>& row, const Owner& defaults) {
   if (const std::string words = allowed(row.limits); !words.empty()) {
     type = row.limits.choices.empty() ? type + ", " + words : words;
   }
-  const std::string mark = row.effect == Effect::kResults ? "" : " *";
+  const std::string mark = row.effect == Effect::kResults ? "" : row.effect == Effect::kChecked ? " +" : " *";
   return "| `" + std::string(row.key) + "`" + mark + " | " + cell(type) + " | " + std::string(row.unit) + " | " +
          default_of(value) + " | " + cell(row.sentence) + " |\n";
 }

@@ -28,7 +28,9 @@ struct Limits {
 };
 
 // Whether another value can lead to another model, figure or verdict. Only those keys enter the fingerprint.
-enum class Effect { kResults, kNone };
+// kChecked also does, but a run that was started may go on with another value when told so: its effect is rounding
+// (batches), is checked by content (paths of inputs), or comes after everything computed (gates).
+enum class Effect { kResults, kChecked, kNone };
 
 // Where the value lives: the address of a field inside its struct.
 template <class Owner>

@@ -5,7 +5,6 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/log_softmax.h>
 
-#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstring>
@@ -13,6 +12,7 @@
 
 #include "tercet/base/error.hpp"
 #include "tercet/log/log.hpp"
+#include "tercet/store/work_log.hpp"
 
 namespace tercet {
 namespace {
@@ -48,21 +48,33 @@ BatchSums evaluate_batch(const Decoder& model, const Decoder* reference, const a
   return sums;
 }
 
-// The sums of every batch on every rank, added up in the order of the batches.
-BatchSums gather(Communicator& comm, const std::vector<BatchSums>& mine) {
-  const std::string bytes(reinterpret_cast<const char*>(mine.data()), mine.size() * sizeof(BatchSums));
+std::string to_bytes(const BatchSums& sums) {
+  return {reinterpret_cast<const char*>(&sums), sizeof sums};
+}
+
+BatchSums from_bytes(std::string_view bytes) {
+  BatchSums sums;
+  if (bytes.size() != sizeof sums) throw StoreError("the sums of an evaluated batch have the wrong size");
+  std::memcpy(&sums, bytes.data(), sizeof sums);
+  return sums;
+}
+
+// In the order of the batches, whoever evaluated them.
+BatchSums total_of(const std::vector<std::string>& batches) {
   BatchSums total;
-  for (const std::string& part : comm.all_gather(bytes)) {  // ranks hold contiguous runs, so this is batch order
-    for (std::size_t offset = 0; offset < part.size(); offset += sizeof(BatchSums)) {
-      BatchSums sums;
-      std::memcpy(&sums, part.data() + offset, sizeof sums);
-      total.nll += sums.nll;
-      total.kl += sums.kl;
-      total.correct += sums.correct;
-      total.agreeing += sums.agreeing;
-    }
+  for (const std::string& bytes : batches) {
+    const BatchSums sums = from_bytes(bytes);
+    total.nll += sums.nll;
+    total.kl += sums.kl;
+    total.correct += sums.correct;
+    total.agreeing += sums.agreeing;
   }
   return total;
+}
+
+BatchSums finite(const BatchSums& sums, std::uint64_t batch) {
+  if (std::isfinite(sums.nll) && std::isfinite(sums.kl)) return sums;
+  throw NumericError("the model's loss is not finite on held-out batch " + std::to_string(batch));
 }
 
 }  // namespace
@@ -78,22 +90,21 @@ Evaluation evaluate(Communicator& comm, const Decoder& model, const Windows& win
   const auto begin = std::chrono::steady_clock::now();
   const auto batch = static_cast<std::uint64_t>(options.batch);
   const std::uint64_t batches = (windows.count + batch - 1) / batch;
-  const ShardRange mine = shards_of_rank(batches, comm.rank(), comm.size());
   const at::Device device = model.parameters().front().value.device();
-  std::vector<BatchSums> sums;
-  on_every_rank(comm, [&] {
-    std::optional<log::Progress> progress;
-    if (options.show_progress) progress.emplace("evaluate", mine.end - mine.begin, "batches");
-    for (std::uint64_t index = mine.begin; index < mine.end; ++index) {
-      const at::Tensor ids = read_windows(windows, index * batch, std::min(windows.count, (index + 1) * batch));
-      sums.push_back(evaluate_batch(model, reference, ids.to(device)));
-      if (!std::isfinite(sums.back().nll) || !std::isfinite(sums.back().kl)) {
-        throw NumericError("the model's loss is not finite on held-out batch " + std::to_string(index));
-      }
-      if (progress) progress->update(index - mine.begin + 1);
-    }
-  });
-  const BatchSums total = gather(comm, sums);
+  std::optional<log::Progress> progress;
+  UnitWork work;
+  work.name = options.name;
+  work.count = batches;
+  work.compute = [&](std::uint64_t index) {
+    const at::Tensor ids = read_windows(windows, index * batch, std::min(windows.count, (index + 1) * batch));
+    return to_bytes(finite(evaluate_batch(model, reference, ids.to(device)), index));
+  };
+  work.progress = [&](std::uint64_t done, std::uint64_t of) {
+    if (!options.show_progress) return;
+    if (!progress) progress.emplace("evaluate", of, "batches");
+    progress->update(done);
+  };
+  const BatchSums total = total_of(run_units_for_all(comm, work, options.done, options.stop));
   Evaluation result;
   result.tokens = static_cast<std::int64_t>(windows.count) * (windows.length - 1);
   const auto count = static_cast<double>(result.tokens);

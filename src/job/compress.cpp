@@ -28,7 +28,11 @@ CompressJob::CompressJob(Runtime& runtime, Communicator& comm, JobConfig config)
       config_(std::move(config)),
       begin_(std::chrono::steady_clock::now()),
       directory_(comm, config_),
-      run_file_(directory_.path(), comm.is_root()) {}
+      run_file_(directory_.path(), comm.is_root()),
+      stop_(comm, {directory_.stop_request(), comm.is_root() ? allocation_end_time() : std::nullopt}) {
+  if (stop_.end_time())
+    log::info("the batch system gives this job " + format_duration(*stop_.end_time() - unix_time()));
+}
 
 double CompressJob::elapsed() const {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
@@ -37,9 +41,7 @@ double CompressJob::elapsed() const {
 template <typename Body>
 void CompressJob::stage(const std::string& name, Body body) {
   stage_ = name;
-  if (all_reduce_value(comm_, std::int64_t{stop_requested()}, Reduce::kMax) != 0) {
-    throw StopRequested("the job stopped on request before: " + name, "", "start the same command again to go on");
-  }
+  if (stop_.due()) stop_.leave("the job, before '" + name + "',");
   log::info("==> " + name);
   StageRecord record{name, elapsed(), 0};
   say_status("running", name + " is under way");
@@ -61,6 +63,7 @@ void CompressJob::say_status(const std::string& state, const std::string& senten
   status.started = started_;
   status.updated = unix_time();
   status.verdict = verdict;
+  if (code == ExitCode::kStopped) status.stop_reason = to_string(stop_.reason());
   write_status(directory_.path(), status);
 }
 
@@ -97,9 +100,17 @@ void CompressJob::record_evaluation(const std::string& when, const Evaluation& e
             format_fixed(evaluation.top1_accuracy, 4));
 }
 
-Evaluation CompressJob::evaluate_here(const Decoder& model, const Decoder* reference, bool selection) {
-  const EvaluationOptions options{config_.evaluation.batch, !selection};
-  return evaluate(comm_, model, selection ? selection_windows_ : windows_, options, selection ? nullptr : reference);
+Evaluation CompressJob::evaluate_here(const std::string& name, const Decoder& model, const Decoder* reference) {
+  EvaluationOptions options;
+  options.batch = config_.evaluation.batch;
+  options.name = "evaluate/" + name + "/" + std::to_string(options.batch);
+  options.done = work_.get();
+  options.stop = &stop_;
+  return evaluate(comm_, model, windows_, options, reference);
+}
+
+double CompressJob::selection_loss() {
+  return evaluate(comm_, student_->decoder(), selection_windows_, {config_.evaluation.batch, false}).nll;
 }
 
 void CompressJob::record_ranks() {

@@ -4,6 +4,8 @@
 
 #include <chrono>
 #include <filesystem>
+#include <functional>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -15,6 +17,7 @@
 #include "tercet/artifact/packed_model.hpp"
 #include "tercet/calib/calibrate.hpp"
 #include "tercet/comm/runtime.hpp"
+#include "tercet/comm/stop_control.hpp"
 #include "tercet/config/job_config.hpp"
 #include "tercet/eval/evaluate.hpp"
 #include "tercet/gate/gates.hpp"
@@ -22,6 +25,7 @@
 #include "tercet/report/results.hpp"
 #include "tercet/report/status.hpp"
 #include "tercet/store/run_file.hpp"
+#include "tercet/store/work_log.hpp"
 #include "tercet/text/dataset.hpp"
 #include "tercet/train/student.hpp"
 #include "tercet/train/trainer.hpp"
@@ -52,13 +56,19 @@ class CompressJob {
   template <typename Body>
   void stage(const std::string& name, Body body);
   void record_ranks();
+  void record_bad_step(const BadStep& bad);
   void record(const std::string& name, std::int64_t step, double value, const std::string& unit);
   void record_evaluation(const std::string& when, const Evaluation& evaluation);
-  Evaluation evaluate_here(const Decoder& model, const Decoder* reference, bool selection = false);
+  // `name` says what is measured, with all that the figures depend on besides the run's settings and inputs.
+  Evaluation evaluate_here(const std::string& name, const Decoder& model, const Decoder* reference);
+  double selection_loss();  // of the student as it is
+  void export_once(const std::string& name, const std::function<void(const std::filesystem::path&)>& write);
+  Traits input_hashes() const;
   nlohmann::json provenance() const;
   nlohmann::json metadata(const Verdict& verdict) const;
   RunResults results() const;
   Measurements measurements(const RunResults& results) const;
+  void settle_status() const;
   CommandResult finished() const;  // of a run directory that has its verdict already
   void say_status(const std::string& state, const std::string& sentence, std::optional<ExitCode> code = {},
                   const std::optional<Verdict>& verdict = {}) const;
@@ -70,6 +80,8 @@ class CompressJob {
   std::chrono::steady_clock::time_point begin_;
   RunDirectory directory_;
   RunFile run_file_;
+  StopControl stop_;
+  std::unique_ptr<WorkLog> work_;  // once the inputs are known
 
   std::optional<LoadedModel> original_;
   std::string model_hash_;
@@ -81,6 +93,8 @@ class CompressJob {
   std::optional<TrainingResult> training_;
   std::vector<LayerRecord> layers_;
   Evaluation before_, quantized_, packed_;
+  std::string packed_hash_;
+  nlohmann::json bad_steps_ = nlohmann::json::array();
   std::uint64_t packed_bytes_ = 0, dequantized_bytes_ = 0;
   std::optional<double> agreement_;  // dequantized against packed
   Evaluation dequantized_;

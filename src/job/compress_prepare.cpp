@@ -32,16 +32,34 @@ void CompressJob::load_inputs() {
 }
 
 void CompressJob::prepare_text() {
-  dataset_.emplace(Dataset::prepare(comm_, dataset_options(config_), *original_->tokenizer));
+  DatasetOptions options = dataset_options(config_);
+  options.work = directory_.work() / "tokens";
+  options.stop = &stop_;
+  dataset_.emplace(Dataset::prepare(comm_, options, *original_->tokenizer));
   const EvaluationWindows cut = evaluation_windows(comm_, config_, *dataset_, *original_->tokenizer);
   windows_ = cut.measured;
   selection_windows_ = cut.selection;
   log::info("text: " + format_count(dataset_->training_tokens()) + " training tokens, quality measured on " +
             format_count(windows_.count) + " held-out windows of " + std::to_string(windows_.length));
+  directory_.check_inputs(input_hashes());
+  work_ = std::make_unique<WorkLog>(comm_, directory_.work(), directory_.fingerprint());
+  if (work_->size() > 0) log::info(std::to_string(work_->size()) + " units of work were done by an earlier attempt");
+}
+
+Traits CompressJob::input_hashes() const {
+  Traits hashes{{"model weights", model_hash_}, {"tokenizer", original_->tokenizer->hash()}};
+  for (std::size_t i = 0; i < dataset_->sources().size(); ++i) {
+    hashes["text of data.sources[" + std::to_string(i) + "]"] = dataset_->sources()[i].sha256;
+  }
+  if (!comm_.is_root()) return hashes;  // rank 0 compares
+  for (std::size_t i = 0; i < config_.data.evaluation.size(); ++i) {
+    hashes["text of data.evaluation[" + std::to_string(i) + "]"] = sha256_file(config_.data.evaluation[i]);
+  }
+  return hashes;
 }
 
 void CompressJob::measure_original() {
-  before_ = evaluate_here(original_->decoder, nullptr);
+  before_ = evaluate_here("original", original_->decoder, nullptr);
   record_evaluation("before", before_);
 }
 

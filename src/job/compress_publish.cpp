@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 
 #include "compress_job.hpp"
 #include "tercet/base/error.hpp"
@@ -33,6 +34,16 @@ PackedModel packed_from(const Student& student, const nlohmann::json& provenance
   return model;
 }
 
+// Of a file, or of all files below a folder with their names.
+std::string hash_of_tree(const fs::path& path) {
+  if (!fs::is_directory(path)) return sha256_file(path);
+  std::map<std::string, std::string> files;
+  for (const auto& entry : fs::recursive_directory_iterator(path)) {
+    if (entry.is_regular_file()) files[entry.path().lexically_relative(path).string()] = sha256_file(entry.path());
+  }
+  return sha256_hex(nlohmann::json(files).dump());
+}
+
 // The plain state dict of the dequantized artifact, as any PyTorch program would read it.
 NamedTensors read_state_dict(const fs::path& file) {
   const TorchValue value = read_torch_file(file);
@@ -47,17 +58,39 @@ NamedTensors read_state_dict(const fs::path& file) {
 
 }  // namespace
 
+// The packed file first: its hash names everything that is made from it.
 void CompressJob::pack() {
-  on_root(comm_, [&] {
-    const fs::path folder = directory_.staged();
-    fs::create_directories(folder);
-    const PackedModel model = packed_from(*student_, provenance());
-    write_packed_model(folder / kPackedFile, model);
-    write_dequantized_pt(folder / kDequantizedFile, model);
-    write_hf_folder(folder / "hf", model, config_.model.path, original_->location.tokenizer);
-    copy_tokenizer(original_->location.tokenizer, folder / "tokenizer");
-    return std::string();
+  std::optional<PackedModel> model;  // on rank 0
+  packed_hash_ = on_root(comm_, [&] {
+    fs::create_directories(directory_.staged());
+    model = packed_from(*student_, provenance());
+    write_packed_model(directory_.staged() / kPackedFile, *model);
+    return sha256_file(directory_.staged() / kPackedFile);
   });
+  const fs::path tokenizer = original_->location.tokenizer;
+  using Export = std::pair<std::string, std::function<void(const fs::path&)>>;
+  const std::vector<Export> exports = {
+      {kDequantizedFile, [&](const fs::path& to) { write_dequantized_pt(to, *model); }},
+      {"hf", [&](const fs::path& to) { write_hf_folder(to, *model, config_.model.path, tokenizer); }},
+      {"tokenizer", [&](const fs::path& to) { copy_tokenizer(tokenizer, to); }}};
+  for (const auto& [name, write] : exports) {
+    on_root(comm_, [&, &name = name, &write = write] {
+      export_once(name, write);
+      return std::string();
+    });
+    if (stop_.due()) stop_.leave("the job, after '" + name + "' was written,");
+  }
+}
+
+// On rank 0. Leaves alone what an earlier attempt wrote from the same packed file; what it left half done goes.
+void CompressJob::export_once(const std::string& name, const std::function<void(const fs::path&)>& write) {
+  const fs::path target = directory_.staged() / name;
+  const std::string unit = "export/" + packed_hash_ + "/" + name;
+  const auto known = work_->find(unit);
+  if (known && fs::exists(target) && *known == hash_of_tree(target)) return;
+  fs::remove_all(target);
+  write(target);
+  work_->add(unit, hash_of_tree(target));
 }
 
 // Everything measured here is read back from the files that were just written.
@@ -71,12 +104,13 @@ void CompressJob::measure_packed() {
   });
   packed_bytes_ = fs::file_size(directory_.staged() / kPackedFile);
   dequantized_bytes_ = fs::file_size(directory_.staged() / kDequantizedFile);
-  packed_ = evaluate_here(packed->decoder, &original_->decoder);
+  const std::string of = "/" + packed_hash_.substr(0, 16);
+  packed_ = evaluate_here("packed" + of, packed->decoder, &original_->decoder);
   record_evaluation("packed", packed_);
   dequantized->set_activation_bits(packed->decoder.activation_bits());
-  agreement_ = evaluate_here(*dequantized, &packed->decoder).top1_agreement;
+  agreement_ = evaluate_here("dequantized-packed" + of, *dequantized, &packed->decoder).top1_agreement;
   dequantized->set_activation_bits(16);
-  dequantized_ = evaluate_here(*dequantized, &original_->decoder);
+  dequantized_ = evaluate_here("dequantized" + of, *dequantized, &original_->decoder);
   record_evaluation("dequantized", dequantized_);
   gradient_flow_ = check_gradient_flow(*dequantized, windows_, std::min<std::int64_t>(4, config_.evaluation.batch));
   for (const std::string& problem : gradient_flow_.problems) log::warn("gradient flow: " + problem);

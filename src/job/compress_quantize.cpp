@@ -6,6 +6,7 @@
 #include "compress_job.hpp"
 #include "tercet/base/text.hpp"
 #include "tercet/log/log.hpp"
+#include "tercet/store/number_json.hpp"
 #include "training_options.hpp"
 
 namespace tercet::job {
@@ -17,6 +18,8 @@ void CompressJob::calibrate_layers() {
   options.shards = config_.calibration.shards;
   options.batch = config_.calibration.batch;
   options.second_moment = config_.calibration.second_moment;
+  options.done = work_.get();
+  options.stop = &stop_;
   statistics_ = calibrate(comm_, original_->decoder, options, [&](std::uint64_t index, std::span<std::int64_t> ids) {
     dataset_->training_sample(index, ids);
   });
@@ -26,20 +29,20 @@ void CompressJob::calibrate_layers() {
 
 void CompressJob::quantize() {
   std::vector<ParameterPlan> storage = plan_storage(config_.quantization, original_->decoder.parameters());
-  add_calibration(comm_, original_->decoder.parameters(), statistics_, storage);
+  add_calibration(comm_, original_->decoder.parameters(), statistics_, storage, work_.get(), &stop_);
   Decoder copy = original_->decoder.clone();
   copy.set_activation_bits(static_cast<int>(config_.quantization.activation_bits));
   student_.emplace(std::move(copy), storage);
   layers_ = describe_layers(*student_, statistics_);
   run_file_.layers(layers_);
-  quantized_ = evaluate_here(student_->decoder(), &original_->decoder);
+  quantized_ = evaluate_here("quantized", student_->decoder(), &original_->decoder);
   record_evaluation("quantized", quantized_);
 }
 
 void CompressJob::fine_tune() {
   TrainerCallbacks callbacks;
   callbacks.sample = [&](std::uint64_t index, std::span<std::int64_t> ids) { dataset_->training_sample(index, ids); };
-  callbacks.held_out_loss = [&] { return evaluate_here(student_->decoder(), &original_->decoder, true).nll; };
+  callbacks.held_out_loss = [&] { return selection_loss(); };
   callbacks.on_step = [&](const StepRecord& step) {
     record("training/loss", step.step, step.loss, "nats");
     record("training/kl", step.step, step.kl, "nats");
@@ -53,11 +56,24 @@ void CompressJob::fine_tune() {
     record("training/held_out_perplexity", step, std::exp(loss), "1");
     log::info("step " + std::to_string(step) + ": held-out perplexity " + format_fixed(std::exp(loss), 4));
   };
-  const TrainerOptions options =
-      training_options(config_, runtime_.device(), directory_.checkpoints(), fingerprint(config_) + model_hash_);
+  callbacks.on_bad_step = [&](const BadStep& bad) { record_bad_step(bad); };
+  TrainerOptions options =
+      training_options(config_, runtime_.device(), directory_.checkpoints(), directory_.fingerprint());
+  options.stop = &stop_;
   training_ = run_training(comm_, *student_, &original_->decoder, options, callbacks);
   layers_ = describe_layers(*student_, statistics_);
   run_file_.layers(layers_);
+}
+
+void CompressJob::record_bad_step(const BadStep& bad) {
+  bad_steps_.push_back({{"step", bad.step},
+                        {"loss", number_to_json(bad.loss)},
+                        {"gradient_norm", number_to_json(bad.gradient_norm)},
+                        {"ranks", bad.ranks},
+                        {"first_sequence", bad.first_sequence},
+                        {"sequences", bad.sequences},
+                        {"consequence", bad.consequence}});
+  run_file_.provenance("bad_steps.attempt-" + std::to_string(run_file_.attempt()), bad_steps_);
 }
 
 }  // namespace tercet::job

@@ -42,6 +42,10 @@ nlohmann::json sources_json(const Dataset& dataset) {
   return sources;
 }
 
+std::string verdict_sentence(const Verdict& verdict) {
+  return verdict.passed ? "every gate passed" : "a gate failed; the artifacts are in rejected/";
+}
+
 std::string files_text(const fs::path& run, const fs::path& artifacts) {
   return "\nartifacts: " + artifacts.string() + "\nfigures:   " + (run / "run.h5").string() +
          "\nlogs:      " + (run / "log").string() + "\n";
@@ -134,6 +138,7 @@ nlohmann::json CompressJob::metadata(const Verdict& verdict) const {
 
 CommandResult CompressJob::judge_and_publish() {
   stage_ = "judge and publish";
+  say_status("running", "the figures are judged and the artifacts published");
   const RunResults final_results = results();
   const Verdict verdict = judge_on_root(comm_, config_.gates, measurements(final_results));
   const std::vector<GateRecord> gates = gate_records(verdict);
@@ -146,14 +151,26 @@ CommandResult CompressJob::judge_and_publish() {
   on_root(comm_, [&] {
     write_file_atomically(directory_.staged() / kMetadataFile, metadata(verdict).dump(2) + "\n");
     publish_directory(directory_.staged(), target);
+    std::error_code ignored;
+    fs::remove_all(directory_.work(), ignored);
     return std::string();
   });
-  say_status(state_of(code), verdict.passed ? "every gate passed" : "a gate failed; the artifacts are in rejected/",
-             code, verdict);
+  say_status(state_of(code), verdict_sentence(verdict), code, verdict);
   const std::string report = on_root(comm_, [&] { return report_json(directory_.path()).dump(); });
   return {
       code, nlohmann::json::parse(report),
       "\n" + results_table(final_results, gates) + "\n" + gates_text(gates) + files_text(directory_.path(), target)};
+}
+
+// The job may have been killed between its publication and its last word.
+void CompressJob::settle_status() const {
+  if (!comm_.is_root()) return;
+  const auto status = read_status(directory_.path());
+  const std::string state = status ? status->value("state", "") : "";
+  if (state == "passed" || state == "gate_failed") return;
+  const Verdict verdict = verdict_of(load_run(directory_.path()).gates);
+  const ExitCode code = verdict.passed ? ExitCode::kPassed : ExitCode::kGateFailed;
+  say_status(state_of(code), verdict_sentence(verdict), code, verdict);
 }
 
 CommandResult CompressJob::finished() const {
@@ -166,6 +183,7 @@ CommandResult CompressJob::finished() const {
   });
   log::info("this run is complete; its results are shown again");
   const nlohmann::json known = nlohmann::json::parse(text);
+  settle_status();
   const ExitCode code = known.at("passed").get<bool>() ? ExitCode::kPassed : ExitCode::kGateFailed;
   return {code, known.at("report"), known.at("text").get<std::string>()};
 }

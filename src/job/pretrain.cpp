@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "model_loader.hpp"
+#include "run_directory.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
 #include "tercet/base/stop_signal.hpp"
@@ -25,9 +26,14 @@ fs::path work_folder(const JobConfig& config) {
   return fs::path(config.output) / ".pretrain.tmp";
 }
 
+fs::path unfinished_text(const JobConfig& config) {
+  return fs::path(config.output) / "work" / "tokens";
+}
+
 std::unique_ptr<Tokenizer> prepare_tokenizer(Communicator& comm, const JobConfig& config) {
   on_root(comm, [&] {
     fs::create_directories(work_folder(config));
+    fs::remove(job::RunDirectory::stop_request_of(config.output));
     if (config.pretrain.tokenizer.empty()) {
       write_byte_tokenizer(work_folder(config));
     } else {
@@ -71,6 +77,7 @@ std::string write_folder(const JobConfig& config, const Student& student) {
     fs::rename(entry.path(), fs::path(config.output) / entry.path().filename());
   }
   fs::remove(staged);
+  fs::remove_all(unfinished_text(config).parent_path());
   sync_path(config.output);
   return "";
 }
@@ -91,7 +98,12 @@ CommandResult pretrain(Runtime& runtime, Communicator& comm, JobConfig config) {
   on_every_rank(comm, [&] { refuse_existing(config); });
   const std::unique_ptr<Tokenizer> tokenizer = prepare_tokenizer(comm, config);
   const ModelConfig shape = model_config(config, *tokenizer);
-  const Dataset dataset = Dataset::prepare(comm, job::dataset_options(config), *tokenizer);
+  StopControl stop(
+      comm, {job::RunDirectory::stop_request_of(config.output), comm.is_root() ? allocation_end_time() : std::nullopt});
+  DatasetOptions sources = job::dataset_options(config);
+  sources.work = unfinished_text(config);
+  sources.stop = &stop;
+  const Dataset dataset = Dataset::prepare(comm, sources, *tokenizer);
   const job::EvaluationWindows windows = job::evaluation_windows(comm, config, dataset, *tokenizer);
   Decoder decoder = Decoder::random(shape, static_cast<std::uint64_t>(config.seed), runtime.device());
   const std::int64_t parameters = decoder.parameter_count();
@@ -108,6 +120,7 @@ CommandResult pretrain(Runtime& runtime, Communicator& comm, JobConfig config) {
   TrainerOptions options =
       job::training_options(config, runtime.device(), fs::path(config.output) / "checkpoints", fingerprint(config));
   options.stage = "pretrain";
+  options.stop = &stop;
   const TrainingResult training = run_training(comm, student, nullptr, options, callbacks);
   const Evaluation quality = evaluate(comm, student.decoder(), windows.measured, {config.evaluation.batch, true});
   on_root(comm, [&] { return write_folder(config, student); });

@@ -9,11 +9,12 @@
 
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
+#include "tercet/log/log.hpp"
 
 namespace tercet::job {
 namespace fs = std::filesystem;
 
-RunDirectory::RunDirectory(Communicator& comm, const JobConfig& config) : path_(config.output) {
+RunDirectory::RunDirectory(Communicator& comm, const JobConfig& config) : comm_(comm), path_(config.output) {
   if (path_.empty()) {
     throw ConfigError("output is not set", "a job needs a folder for its results", "write output: runs/<name>");
   }
@@ -31,13 +32,15 @@ bool RunDirectory::complete() const {
   return fs::exists(artifacts()) || fs::exists(rejected());
 }
 
-void RunDirectory::prepare(const JobConfig& config) {
-  std::error_code error;
-  fs::create_directories(path_, error);
-  if (error) {
-    throw StoreError("cannot make the run directory '" + path_.string() + "'", error.message(),
-                     "choose another output or check permissions");
-  }
+void RunDirectory::check_inputs(const Traits& inputs) {
+  fingerprint_ = on_root(comm_, [&] {
+    for (const std::string& change : identity_->check("inputs", inputs))
+      log::warn("going on although changed: " + change);
+    return identity_->fingerprint();
+  });
+}
+
+void RunDirectory::take_lock() {
   lock_ = ::open((path_ / ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (lock_ < 0) {
     throw StoreError("cannot write to the run directory '" + path_.string() + "'", std::strerror(errno),
@@ -47,14 +50,28 @@ void RunDirectory::prepare(const JobConfig& config) {
     throw StoreError("the run directory '" + path_.string() + "' is in use", "another job holds its lock",
                      "wait for it, or choose another output");
   }
-  const fs::path resolved = path_ / "config.resolved.yaml";
-  if (fs::exists(resolved) && fingerprint(load_job_config(resolved, {})) != fingerprint(config)) {
-    throw ConfigError("the run directory '" + path_.string() + "' holds a run of another configuration",
-                      "settings that change results differ from its config.resolved.yaml",
-                      "choose another output, or remove the folder to start anew");
+}
+
+void RunDirectory::prepare(const JobConfig& config) {
+  for (const std::string& key : config.allowed_changes) {
+    if (!may_change_in_a_run(key)) {
+      throw ConfigError("--allow-changed " + key + " is not possible", "a run with another value is another run",
+                        "docs/config.md marks the keys that may change");
+    }
   }
-  write_file_atomically(resolved, to_yaml(config));
-  fs::remove_all(staged());
+  std::error_code error;
+  fs::create_directories(path_, error);
+  if (error) {
+    throw StoreError("cannot make the run directory '" + path_.string() + "'", error.message(),
+                     "choose another output or check permissions");
+  }
+  take_lock();
+  identity_.emplace(path_, config.allowed_changes);
+  for (const std::string& change : identity_->check("settings", result_settings(config))) {
+    log::warn("going on although changed: " + change);
+  }
+  fs::remove(stop_request(), error);
+  write_file_atomically(path_ / "config.resolved.yaml", to_yaml(config));
 }
 
 }  // namespace tercet::job

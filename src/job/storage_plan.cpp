@@ -1,13 +1,13 @@
 #include "storage_plan.hpp"
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/empty.h>
 #include <fnmatch.h>
 
 #include <algorithm>
 #include <map>
 
 #include "tercet/base/error.hpp"
+#include "tercet/store/unit_bytes.hpp"
 
 namespace tercet::job {
 namespace {
@@ -94,21 +94,36 @@ std::vector<ParameterPlan> plan_storage(const QuantizationSection& settings, con
 }
 
 void add_calibration(Communicator& comm, const std::vector<Parameter>& parameters,
-                     const std::vector<LayerStatistics>& statistics, std::vector<ParameterPlan>& plan) {
+                     const std::vector<LayerStatistics>& statistics, std::vector<ParameterPlan>& plan, WorkLog* done,
+                     StopControl* stop) {
   const at::NoGradGuard no_grad;
-  int turn = 0;
+  std::vector<const LayerStatistics*> layers;
   for (const LayerStatistics& layer : statistics) {
-    ParameterPlan& entry = plan[layer.parameter];
-    if (!entry.spec || entry.spec->format != NumberFormat::kTernary || entry.spec->rule != TernaryRule::kCalibrated)
-      continue;
+    const std::optional<FormatSpec>& spec = plan[layer.parameter].spec;
+    if (spec && spec->format == NumberFormat::kTernary && spec->rule == TernaryRule::kCalibrated)
+      layers.push_back(&layer);
+  }
+  UnitWork work;
+  work.name = "thresholds";
+  work.count = layers.size();
+  work.compute = [&](std::uint64_t unit) {
+    const LayerStatistics& layer = *layers[unit];
     const Parameter& parameter = parameters[layer.parameter];
     const at::Tensor weight = as_output_first(parameter.value, parameter.input_first).to(at::kCPU);
-    const int owner = turn++ % comm.size();
-    at::Tensor thresholds = owner == comm.rank()
-                                ? calibrate_thresholds(weight, *entry.spec, layer.mean_square)
-                                : at::empty(scale_shape(weight.size(0), weight.size(1), *entry.spec), at::kFloat);
-    if (comm.size() > 1) comm.broadcast(thresholds, owner);
-    entry.calibration = {thresholds.to(parameter.value.device()), layer.mean_square.to(parameter.value.device())};
+    ByteWriter bytes;
+    bytes.add(calibrate_thresholds(weight, *plan[layer.parameter].spec, layer.mean_square));
+    return bytes.take();
+  };
+  const std::vector<std::string> outcomes = run_units_for_all(comm, work, done, stop);
+  for (std::size_t unit = 0; unit < layers.size(); ++unit) {
+    const LayerStatistics& layer = *layers[unit];
+    const Parameter& parameter = parameters[layer.parameter];
+    const at::Device device = parameter.value.device();
+    const std::vector<std::int64_t> shape = output_first_shape(parameter);
+    ByteReader bytes(outcomes[unit]);
+    const at::Tensor thresholds =
+        bytes.tensor(scale_shape(shape[0], shape[1], *plan[layer.parameter].spec), at::kFloat);
+    plan[layer.parameter].calibration = {thresholds.to(device), layer.mean_square.to(device)};
   }
 }
 

@@ -8,6 +8,7 @@
 #include "tercet/config/job_config.hpp"
 #include "tercet/model/decoder.hpp"
 #include "tercet/store/run_file.hpp"
+#include "tercet/store/work_log.hpp"
 #include "tercet/train/student.hpp"
 
 namespace tercet::job {
@@ -17,9 +18,11 @@ namespace tercet::job {
 // to quantize.
 std::vector<ParameterPlan> plan_storage(const QuantizationSection& settings, const std::vector<Parameter>& parameters);
 
-// Collective. Adds the calibrated thresholds; layers are shared out over the ranks and the results exchanged.
+// Collective. Adds the calibrated thresholds; layers are shared out over the ranks and the results exchanged. Layers
+// found in `done` are not solved again; `stop` is asked between layers. Both may be null.
 void add_calibration(Communicator& comm, const std::vector<Parameter>& parameters,
-                     const std::vector<LayerStatistics>& statistics, std::vector<ParameterPlan>& plan);
+                     const std::vector<LayerStatistics>& statistics, std::vector<ParameterPlan>& plan, WorkLog* done,
+                     StopControl* stop);
 
 // Bytes of codes and scales of all parameters as they will be stored.
 std::uint64_t planned_bytes(const std::vector<Parameter>& parameters, const std::vector<ParameterPlan>& plan);

@@ -57,6 +57,7 @@ TrainerOptions training_options(const JobConfig& config, const std::string& devi
   options.checkpoint_every = config.checkpoint.every_steps;
   options.checkpoint = {checkpoints, static_cast<int>(config.checkpoint.keep)};
   options.fingerprint = job_fingerprint;
+  options.lead_s = config.checkpoint.lead_s;
   return options;
 }
 

@@ -55,6 +55,7 @@ json to_json(const RunStatus& status) {
   return {{"state", status.state},
           {"exit_code", status.exit_code ? json(*status.exit_code) : json()},
           {"sentence", status.sentence},
+          {"stop_reason", status.stop_reason.empty() ? json() : json(status.stop_reason)},
           {"stage", status.stage},
           {"attempt", status.attempt},
           {"started", iso_time(status.started)},

@@ -124,10 +124,11 @@ std::string_view TextContent::view() const {
   return std::get<std::string>(content_);
 }
 
-void require_utf8(std::string_view text, const fs::path& path) {
+void require_utf8(std::string_view text, const fs::path& path, std::uint64_t offset) {
   const std::size_t bad = first_invalid_utf8(text);
   if (bad == std::string_view::npos) return;
-  throw DataError("text file '" + path.string() + "' is not UTF-8", "invalid byte at offset " + std::to_string(bad),
+  throw DataError("text file '" + path.string() + "' is not UTF-8",
+                  "invalid byte at offset " + std::to_string(offset + bad),
                   "convert it, for example with iconv, or leave it out of the source");
 }
 

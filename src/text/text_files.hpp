@@ -1,6 +1,7 @@
 // Text files of a source: found by path, folder or glob, and read whole, decompressed where need be.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -32,7 +33,8 @@ class TextContent {
   std::variant<MappedFile, std::string> content_;
 };
 
-// Throws DataError with the byte offset if `text`, of the file `path`, is not UTF-8.
-void require_utf8(std::string_view text, const std::filesystem::path& path);
+// Throws DataError with the byte offset in the file if `text`, which begins at `offset` of the file `path`, is not
+// UTF-8.
+void require_utf8(std::string_view text, const std::filesystem::path& path, std::uint64_t offset = 0);
 
 }  // namespace tercet::text

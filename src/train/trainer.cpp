@@ -12,7 +12,6 @@
 #include "autocast.hpp"
 #include "qk_clip.hpp"
 #include "tercet/base/error.hpp"
-#include "tercet/base/stop_signal.hpp"
 #include "tercet/base/text.hpp"
 #include "tercet/log/log.hpp"
 #include "tercet/store/number_json.hpp"
@@ -28,7 +27,9 @@ double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
-constexpr int kBadStepsAllowed = 3;
+constexpr int kBadStepsAllowed = 3;  // in a row; then back to a checkpoint
+constexpr int kRollbacksAllowed = 2;
+constexpr double kRollbackFactor = 0.5;  // on every learning rate
 
 class TrainingRun {
  public:
@@ -52,54 +53,107 @@ class TrainingRun {
     resume();
     log::Progress progress(options_.stage, static_cast<std::uint64_t>(options_.schedule.total_steps), "steps");
     while (step_ < options_.schedule.total_steps && !result_.stopped_early) {
+      const auto begin = Clock::now();
       const StepRecord record = take_step();
       progress.update(static_cast<std::uint64_t>(step_), "loss " + format_fixed(record.loss, 4) + ", " +
                                                              format_fixed(record.tokens_per_second, 0) + " tokens/s");
-      if (callbacks_.on_step) callbacks_.on_step(record);
+      if (callbacks_.on_step && record.step > 0) callbacks_.on_step(record);
       if (evaluation_due()) evaluate();
-      const bool stopping = all_reduce_value(comm_, std::int64_t{stop_requested()}, Reduce::kMax) != 0;
-      if (options_.checkpoint_every > 0 && (stopping || step_ % options_.checkpoint_every == 0)) save();
-      if (stopping)
-        throw StopRequested(options_.stage + " stopped on request after step " + std::to_string(step_), "",
-                            "start the same command again to go on");
+      slowest_step_s_ = std::max(slowest_step_s_, seconds_since(begin));
+      const bool stopping = options_.stop != nullptr && options_.stop->due(needed_lead_s());
+      if (checkpoint_due(stopping)) save();
+      if (stopping) options_.stop->leave(options_.stage + ", after step " + std::to_string(step_) + ",");
+      warn_of_short_lead();
     }
     finish();
     return result_;
   }
 
  private:
+  // Without a result (step 0) when the step sent the run back to a checkpoint.
   StepRecord take_step() {
     const auto begin = Clock::now();
     student_.requantize();
     buckets_.zero();
     qk_clip_.watch();
     std::array<double, 2> sums = forward_and_backward();
+    const bool mine_finite = std::isfinite(sums[0]) && std::isfinite(sums[1]);
     buckets_.finish();
     comm_.all_reduce(std::span<double>(sums), Reduce::kSum);  // after the buckets: the same order on every rank
     StepRecord record;
     record.gradient_norm = clip_gradients(student_.parameters(), options_.gradient_clip);
-    const double factor = learning_rate_factor(options_.schedule, step_);
-    const bool take = std::isfinite(record.gradient_norm);
+    const double factor = step_scale_ * learning_rate_factor(options_.schedule, step_);
+    // The same on all ranks: sums and gradients are.
+    const bool take = std::isfinite(record.gradient_norm) && std::isfinite(sums[0]) && std::isfinite(sums[1]);
     if (take) {
       optimizer_->step(comm_, factor);
       bad_steps_ = 0;
     }
     record.largest_attention_logit = qk_clip_.apply(comm_, take);
-    if (!take) refuse_step();
     ++step_;
     const double seconds = seconds_since(begin);
     result_.seconds += seconds;
     fill(record, sums, factor, seconds);
+    if (!take && refuse_step(record, mine_finite)) return {};
     return record;
   }
 
-  // The gradient is the same on all ranks, so all of them come here together.
-  void refuse_step() {
-    log::warn("step " + std::to_string(step_ + 1) + " is not taken: the gradient is not finite");
-    if (++bad_steps_ < kBadStepsAllowed) return;
-    throw NumericError("training diverged at step " + std::to_string(step_ + 1),
-                       std::to_string(kBadStepsAllowed) + " gradients in a row were not finite",
-                       "lower training.learning_rate and training.muon_learning_rate, or check the text");
+  // Collective. True when the run went back to a checkpoint.
+  bool refuse_step(const StepRecord& record, bool mine_finite) {
+    BadStep bad{step_, record.loss, record.gradient_norm, {}, 0, 0, "left out"};
+    const std::vector<std::string> finite = comm_.all_gather(mine_finite ? "yes" : "no");
+    for (std::size_t rank = 0; rank < finite.size(); ++rank) {
+      if (finite[rank] == "no") bad.ranks.push_back(static_cast<int>(rank));
+    }
+    bad.sequences = static_cast<std::uint64_t>(options_.sequences_per_step);
+    bad.first_sequence = static_cast<std::uint64_t>(step_ - 1) * bad.sequences;
+    log::warn("step " + std::to_string(step_) + " is not taken: loss " + format_fixed(record.loss, 4) +
+              ", gradient norm " + format_fixed(record.gradient_norm, 4));
+    std::optional<Checkpoint> good;
+    const bool too_many = ++bad_steps_ == kBadStepsAllowed;
+    if (too_many && result_.rollbacks < kRollbacksAllowed) good = newest_checkpoint();
+    if (too_many) bad.consequence = good ? "back to step " + std::to_string(good->step) : "stopped";
+    if (callbacks_.on_bad_step) callbacks_.on_bad_step(bad);
+    if (good) roll_back(*good);
+    if (too_many && !good) diverged();
+    return good.has_value();
+  }
+
+  void roll_back(const Checkpoint& good) {
+    const double scale = step_scale_;
+    const int rollbacks = result_.rollbacks;
+    restore(good);
+    step_scale_ = scale * kRollbackFactor;
+    result_.rollbacks = rollbacks + 1;
+    bad_steps_ = 0;
+    log::warn(options_.stage + " goes back to step " + std::to_string(step_) + ", with learning rates times " +
+              format_fixed(step_scale_, 3));
+  }
+
+  [[noreturn]] void diverged() const {
+    throw NumericError("training diverged at step " + std::to_string(step_),
+                       std::to_string(kBadStepsAllowed) + " steps in a row were not finite, after " +
+                           std::to_string(result_.rollbacks) + " returns to a checkpoint",
+                       "lower training.learning_rate and training.muon_learning_rate, or look at the text; the record "
+                       "of the run names the sequences");
+  }
+
+  // The state after the last step is saved by finish(), evaluated.
+  bool checkpoint_due(bool stopping) const {
+    if (options_.checkpoint_every <= 0 || step_ == saved_step_) return false;
+    return stopping || (step_ % options_.checkpoint_every == 0 && step_ < options_.schedule.total_steps);
+  }
+
+  // What it takes to get from one border to the next and to save there.
+  double needed_lead_s() const { return slowest_step_s_ + 1.5 * slowest_save_s_; }
+
+  void warn_of_short_lead() {
+    if (lead_warned_ || options_.lead_s >= needed_lead_s()) return;
+    lead_warned_ = true;
+    log::warn("a warning of " + format_duration(options_.lead_s) +
+              " (checkpoint.lead_s) is too short to save: a step " + "took " + format_duration(slowest_step_s_) +
+              ", a checkpoint " + format_duration(slowest_save_s_) + "; ask the batch system for at least " +
+              format_duration(needed_lead_s()));
   }
 
   void fill(StepRecord& record, const std::array<double, 2>& sums, double factor, double seconds) {
@@ -184,6 +238,7 @@ class TrainingRun {
 
   void finish() {
     if (callbacks_.held_out_loss && evaluated_at_ != step_) evaluate();
+    if (options_.checkpoint_every > 0 && saved_step_ != step_) save();
     if (!best_.empty() && result_.best_step != step_) student_.restore_masters(best_);
     student_.requantize();
     result_.steps = step_;
@@ -198,41 +253,79 @@ class TrainingRun {
       if (!best_.empty()) tensors.emplace_back("best." + parameter.name, best_[i]);
     }
     for (auto& [name, tensor] : tensors) tensor = tensor.to(at::kCPU).contiguous();
+    const auto begin = Clock::now();
+    save_checkpoint(comm_, options_.checkpoint, step_, tensors, metadata());
+    slowest_save_s_ = std::max(slowest_save_s_, seconds_since(begin));
+    saved_step_ = step_;
+  }
+
+  nlohmann::json metadata() const {
     nlohmann::json metadata{{"fingerprint", options_.fingerprint},
                             {"first_loss", number_to_json(result_.first_loss)},
+                            {"last_loss", number_to_json(result_.last_loss)},
+                            {"seconds", result_.seconds},
                             {"best_step", result_.best_step},
                             {"evaluated_at", evaluated_at_},
-                            {"without_improvement", without_improvement_}};
+                            {"without_improvement", without_improvement_},
+                            {"bad_steps", bad_steps_},
+                            {"rollbacks", result_.rollbacks},
+                            {"step_scale", step_scale_},
+                            {"slowest_step_s", slowest_step_s_},
+                            {"slowest_save_s", slowest_save_s_}};
     if (result_.best_held_out_loss) metadata["best_held_out_loss"] = *result_.best_held_out_loss;
-    save_checkpoint(comm_, options_.checkpoint, step_, tensors, metadata);
+    return metadata;
+  }
+
+  std::optional<Checkpoint> newest_checkpoint() {
+    if (options_.checkpoint_every <= 0) return std::nullopt;
+    return load_newest_checkpoint(comm_, options_.checkpoint.folder, options_.fingerprint);
   }
 
   void resume() {
-    if (options_.checkpoint_every <= 0) return;
-    const auto saved = load_newest_checkpoint(comm_, options_.checkpoint.folder, options_.fingerprint);
+    const std::optional<Checkpoint> saved = newest_checkpoint();
     if (!saved) return;
+    restore(*saved);
+    result_.resumed_from = step_;
+    log::info(options_.stage + " goes on from step " + std::to_string(step_));
+    warn_of_short_lead();
+  }
+
+  void restore(const Checkpoint& saved) {
     const at::NoGradGuard no_grad;
     StateTensors optimizer_state;
-    std::map<std::string, at::Tensor> by_name(saved->tensors.begin(), saved->tensors.end());
-    for (const auto& [name, tensor] : saved->tensors) {
+    std::map<std::string, at::Tensor> by_name(saved.tensors.begin(), saved.tensors.end());
+    for (const auto& [name, tensor] : saved.tensors) {
       if (name.rfind("master.", 0) != 0 && name.rfind("best.", 0) != 0) optimizer_state.emplace_back(name, tensor);
     }
     optimizer_->load(optimizer_state);
+    best_.clear();
     for (TrainedParameter& parameter : student_.parameters()) {
       parameter.master.detach().copy_(by_name.at("master." + parameter.name));
       const auto best = by_name.find("best." + parameter.name);
       if (best != by_name.end()) best_.push_back(best->second.to(device_));
     }
-    step_ = result_.resumed_from = saved->step;
-    result_.first_loss = number_from_json(saved->metadata.at("first_loss"));
-    result_.best_step = saved->metadata.at("best_step");
-    evaluated_at_ = saved->metadata.at("evaluated_at");
-    without_improvement_ = saved->metadata.at("without_improvement");
+    restore_counters(saved);
+  }
+
+  void restore_counters(const Checkpoint& saved) {
+    const nlohmann::json& metadata = saved.metadata;
+    step_ = saved_step_ = saved.step;
+    result_.first_loss = number_from_json(metadata.at("first_loss"));
+    result_.last_loss = number_from_json(metadata.at("last_loss"));
+    result_.seconds = metadata.at("seconds");
+    result_.best_step = metadata.at("best_step");
+    result_.rollbacks = metadata.at("rollbacks");
+    step_scale_ = metadata.at("step_scale");
+    bad_steps_ = metadata.at("bad_steps");
+    evaluated_at_ = metadata.at("evaluated_at");
+    without_improvement_ = metadata.at("without_improvement");
+    slowest_step_s_ = std::max<double>(slowest_step_s_, metadata.at("slowest_step_s"));
+    slowest_save_s_ = std::max<double>(slowest_save_s_, metadata.at("slowest_save_s"));
     result_.stopped_early = options_.patience > 0 && without_improvement_ >= options_.patience;
-    if (saved->metadata.contains("best_held_out_loss")) {
-      result_.best_held_out_loss = saved->metadata.at("best_held_out_loss").get<double>();
+    result_.best_held_out_loss.reset();
+    if (metadata.contains("best_held_out_loss")) {
+      result_.best_held_out_loss = metadata.at("best_held_out_loss").get<double>();
     }
-    log::info(options_.stage + " goes on from step " + std::to_string(step_));
   }
 
   Communicator& comm_;
@@ -247,7 +340,11 @@ class TrainingRun {
   ShardRange mine_;
   std::int64_t step_ = 0;
   std::int64_t evaluated_at_ = -1;  // step of the last evaluation
-  int bad_steps_ = 0;
+  std::int64_t saved_step_ = -1;    // of the newest checkpoint
+  int bad_steps_ = 0;               // in a row
+  double step_scale_ = 1;           // on every learning rate, smaller after a return to a checkpoint
+  double slowest_step_s_ = 0, slowest_save_s_ = 0;
+  bool lead_warned_ = false;
   std::int64_t without_improvement_ = 0;
   std::vector<at::Tensor> best_;
   TrainingResult result_;

@@ -11,6 +11,7 @@
 
 #include "tercet/comm/communicator.hpp"
 #include "tercet/model/decoder.hpp"
+#include "tercet/store/work_log.hpp"
 
 namespace tercet {
 
@@ -31,6 +32,8 @@ struct CalibrationOptions {
   std::int64_t shards = 64;  // logical shards: the unit whose sums are rounded and added
   std::int64_t batch = 8;    // sequences of one forward pass within a shard
   bool second_moment = false;
+  WorkLog* done = nullptr;      // shards found there are not run again
+  StopControl* stop = nullptr;  // asked after each shard; its stop is thrown as StopRequested
 };
 
 // Collective. Runs the model over `samples` sequences, each shard on one rank in batches that depend on the shard

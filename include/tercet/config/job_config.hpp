@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -112,6 +113,7 @@ struct DistributedSection {
 struct CheckpointSection {
   std::int64_t every_steps = 100;  // 0: none
   std::int64_t keep = 2;
+  double lead_s = 120;
 };
 
 struct LogSection {
@@ -146,6 +148,7 @@ struct JobConfig {
   CheckpointSection checkpoint;
   LogSection log;
   PretrainSection pretrain;
+  std::vector<std::string> allowed_changes;  // --allow-changed: keys that a started run may go on with
   std::vector<std::string> written;  // keys the user gave (file or --set): never overwritten by adaptive defaults
 };
 
@@ -162,7 +165,10 @@ std::string size_category(std::int64_t parameters);  // "tiny", "small", "medium
 double compression_target(std::int64_t parameters);  // 6, 8, 10, 12
 void adapt_to_size(JobConfig& config, std::int64_t parameters);
 
-std::string to_yaml(const JobConfig& config);      // resolved; loading it gives the same config
+std::string to_yaml(const JobConfig& config);  // resolved; loading it gives the same config
+// Keys that change results, with their values as printed; what a run is identified by.
+std::map<std::string, std::string> result_settings(const JobConfig& config);
+bool may_change_in_a_run(const std::string& key);  // with --allow-changed
 std::string fingerprint(const JobConfig& config);  // SHA-256 over keys that change results (not output, log,
                                                    // distributed, checkpoint, name, data.cache)
 std::string config_reference();                    // docs/config.md

@@ -5,10 +5,12 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "tercet/comm/communicator.hpp"
 #include "tercet/model/decoder.hpp"
+#include "tercet/store/work_log.hpp"
 #include "tercet/text/dataset.hpp"
 
 namespace tercet {
@@ -37,6 +39,9 @@ struct Evaluation {
 struct EvaluationOptions {
   std::int64_t batch = 8;  // windows of one forward pass
   bool show_progress = true;
+  std::string name = "evaluate";  // what model is measured: batches found in `done` under this name are not repeated
+  WorkLog* done = nullptr;
+  StopControl* stop = nullptr;  // asked after each batch; its stop is thrown as StopRequested
 };
 
 // Collective. Batches of windows are dealt out to the ranks; the figures are sums over batches in a fixed order, in

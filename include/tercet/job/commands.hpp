@@ -44,6 +44,8 @@ CommandResult evaluate_model(Runtime& runtime, Communicator& comm, const Evaluat
 
 CommandResult inspect(const std::filesystem::path& path);  // model, artifact or run
 CommandResult verify(const std::filesystem::path& artifacts);
+// Asks the job under way in `run` to save and end; does not wait for it. Throws ConfigError when there is none.
+CommandResult stop(const std::filesystem::path& run);
 CommandResult report(const std::filesystem::path& run, bool rebuild);
 
 // Version, commit, compiler, libraries and what was built in.

@@ -15,6 +15,7 @@ struct RunStatus {
   std::string state = "running";  // running | passed | gate_failed | stopped | failed
   std::optional<int> exit_code;   // nullopt while running
   std::string sentence;           // what happened, e.g. the error's text
+  std::string stop_reason;        // of a stopped run: request | signal | time
   std::string stage;              // the one under way, or the last one
   int attempt = 1;
   double started = 0, updated = 0;  // seconds since 1970

@@ -11,6 +11,7 @@
 
 #include "tercet/base/file.hpp"
 #include "tercet/comm/communicator.hpp"
+#include "tercet/comm/stop_control.hpp"
 #include "tercet/text/tokenizer.hpp"
 
 namespace tercet {
@@ -55,6 +56,8 @@ struct DatasetOptions {
   std::filesystem::path cache;      // where token files are kept, keyed by hashes of text, tokenizer and split rules
   std::int64_t sequence_length = 256;
   std::uint64_t seed = 42;
+  std::filesystem::path work;   // folder for unfinished work, so that a job started again goes on; empty: none is kept
+  StopControl* stop = nullptr;  // asked after each block of text; its stop is thrown as StopRequested
 };
 
 class Dataset {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tercet/comm/communicator.hpp"
+#include "tercet/comm/stop_control.hpp"
 #include "tercet/store/checkpoint.hpp"
 #include "tercet/train/optimizer.hpp"
 #include "tercet/train/schedule.hpp"
@@ -33,7 +34,9 @@ struct TrainerOptions {
   std::int64_t patience = 0;          // evaluations without improvement; 0: never stops early
   std::int64_t checkpoint_every = 0;  // steps; 0: none
   CheckpointOptions checkpoint;
-  std::string fingerprint;  // of the job; a checkpoint of another is not taken up
+  std::string fingerprint;      // of the job; a checkpoint of another is not taken up
+  double lead_s = 120;          // seconds of warning that the batch system gives; said when saving takes longer
+  StopControl* stop = nullptr;  // asked after each step; null: never stops
 };
 
 struct StepRecord {
@@ -46,10 +49,20 @@ struct StepRecord {
   double overlapped_buckets = 0;               // share of the reductions started during the backward pass
 };
 
+// A step that was not taken because a loss or a gradient was not finite.
+struct BadStep {
+  std::int64_t step = 0;  // 1 for the first
+  double loss = 0, gradient_norm = 0;
+  std::vector<int> ranks;  // whose own loss was not finite; empty: only the gradient was not
+  std::uint64_t first_sequence = 0, sequences = 0;
+  std::string consequence;  // "left out", "back to step 40, learning rates x 0.5", "stopped"
+};
+
 struct TrainerCallbacks {
   std::function<void(std::uint64_t index, std::span<std::int64_t> ids)> sample;  // training sequence `index`
-  std::function<double()> held_out_loss;           // collective; of the student as it is; may be empty
-  std::function<void(const StepRecord&)> on_step;  // may be empty
+  std::function<double()> held_out_loss;            // collective; of the student as it is; may be empty
+  std::function<void(const StepRecord&)> on_step;   // may be empty
+  std::function<void(const BadStep&)> on_bad_step;  // may be empty
   std::function<void(std::int64_t step, double loss)> on_evaluation;  // may be empty
 };
 
@@ -57,15 +70,18 @@ struct TrainingResult {
   std::int64_t steps = 0;         // taken in all attempts
   std::int64_t resumed_from = 0;  // step of the checkpoint taken up
   std::uint64_t tokens = 0;
-  double seconds = 0;  // of this attempt, evaluation and checkpoints excluded
+  double seconds = 0;  // of all attempts, evaluation and checkpoints excluded
   double first_loss = 0, last_loss = 0;
   std::optional<double> best_held_out_loss;
   std::int64_t best_step = 0;
   bool stopped_early = false;
+  int rollbacks = 0;  // returns to a checkpoint after steps that were not finite
 };
 
-// Collective. `teacher` may be null (cross-entropy alone). Leaves the student in its best state, requantized. Throws
-// NumericError after three steps in a row with a gradient that is not finite (such steps are not taken).
+// Collective. `teacher` may be null (cross-entropy alone). Leaves the student in its best state, requantized. The final
+// state is saved too, so that what follows can be repeated without training.
+// A step whose loss or gradient is not finite on any rank is not taken. Three in a row go back to the newest checkpoint
+// with half the learning rates, twice at most; then NumericError. Throws StopRequested after saving.
 TrainingResult run_training(Communicator& comm, Student& student, const Decoder* teacher, const TrainerOptions& options,
                             const TrainerCallbacks& callbacks);
 

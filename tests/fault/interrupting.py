@@ -1,0 +1,102 @@
+"""Interrupts jobs, and compares what they come to with the same job left alone."""
+
+import json
+import os
+import pathlib
+import signal
+import time
+
+from driving import PACKED, check, check_equal, status_of, storages
+
+END_S = 60  # a job with a dead rank, or one that was asked to stop, must be gone by then
+# A job of seconds that writes checkpoints often. The text is tokenized in each run anew.
+SETTINGS = {"training__tokens": 40 * 1024, "checkpoint__every_steps": 4, "training__evaluate_every": 10}
+STAGES = ["load the model", "prepare the text", "measure the original", "calibrate", "quantize", "fine-tune", "pack",
+          "measure what was packed", "check the handoff", "judge and publish"]
+
+
+def arguments_of(shop, run, **settings):
+    return shop.quick(run.name, **{"data__cache": run / "tokens", **SETTINGS, **settings})
+
+
+def ranks_of(job, program):
+    """Process ids of the ranks that this mpirun (or this process itself) started, oldest first."""
+    try:
+        if os.path.realpath(f"/proc/{job.pid}/exe") == os.path.realpath(program):
+            return [job.pid]
+        children = pathlib.Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split()
+        return [pid for pid in sorted(map(int, children))
+                if os.path.realpath(f"/proc/{pid}/exe") == os.path.realpath(program)]
+    except OSError:
+        return []
+
+
+def wait_until_gone(job):
+    try:
+        job.wait(timeout=END_S)
+    finally:
+        if job.poll() is None:
+            job.kill()
+            job.wait()
+    return job.returncode
+
+
+def signal_rank(job, program, index, number=signal.SIGKILL):
+    pids = ranks_of(job, program)
+    if len(pids) <= index:
+        return False
+    try:
+        os.kill(pids[index], number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def stage_of(run):
+    try:
+        status = status_of(run)
+    except (OSError, ValueError):
+        return None
+    return status["stage"] if status["state"] == "running" else None
+
+
+def wait_for_stage(job, run, attempt, stage):
+    """Until the job is at `stage` or beyond; False when it ended before."""
+    deadline = time.monotonic() + END_S
+    while job.poll() is None and time.monotonic() < deadline:
+        here = stage_of(run)
+        if here in STAGES and STAGES.index(here) >= STAGES.index(stage) and status_of(run)["attempt"] >= attempt:
+            return True
+        time.sleep(0.002)
+    return False
+
+
+def journal(run, kind):
+    lines = [json.loads(line) for line in (run / "journal.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [line for line in lines if line["kind"] == kind]
+
+
+def outcome_of(run):
+    """What must not change: codes, scales, and every figure that the run came to."""
+    folder = run / "artifacts"
+    metadata = json.loads((folder / "compression_metadata.json").read_text(encoding="utf-8"))
+    results = next(line["value"] for line in reversed(journal(run, "provenance")) if line["key"] == "results")
+    figures = {**results, "fine_tuning": {**(results.get("fine_tuning") or {}), "seconds": None}}
+    return {"storages": storages(folder / PACKED), "figures": figures, "passed": metadata["success"]}
+
+
+class Reference:
+    """The job left alone on so many ranks: its outcome, and how long each stage took."""
+
+    def __init__(self, shop, ranks, **settings):
+        run = shop.folder / f"alone-{ranks}-{len(settings)}"
+        shop.run(*arguments_of(shop, run, **settings), ranks=ranks).must_end_with(0)
+        self.outcome = outcome_of(run)
+        self.seconds = {line["name"]: line["end_s"] - line["begin_s"] for line in journal(run, "stage")}
+
+
+def must_come_to(run, expected, what):
+    actual = outcome_of(run)
+    for part in expected:
+        check_equal(actual[part], expected[part], f"{part} of {what}")
+    check(not (run / "work").exists(), f"{what} left its finished units behind")
