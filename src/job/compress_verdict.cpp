@@ -53,10 +53,14 @@ std::string files_text(const fs::path& run, const fs::path& artifacts) {
 
 }  // namespace
 
+// Of the job alone, nothing of how it was run: where codes and scales are the same, so is the packed file, to the byte.
 nlohmann::json CompressJob::provenance() const {
-  return {
-      {"model", config_.model.path},     {"model_sha256", model_hash_}, {"config_fingerprint", fingerprint(config_)},
-      {"producer", build_information()}, {"ranks", comm_.size()},       {"backend", comm_.backend()}};
+  nlohmann::json producer = build_information();
+  producer.erase("gpus");
+  return {{"model", config_.model.path},
+          {"model_sha256", model_hash_},
+          {"config_fingerprint", fingerprint(config_)},
+          {"producer", producer}};
 }
 
 RunResults CompressJob::results() const {
@@ -131,6 +135,10 @@ nlohmann::json CompressJob::metadata(const Verdict& verdict) const {
                  {"weights_sha256", model_hash_},
                  {"tokenizer_sha256", original_->tokenizer->hash()}};
   input.versions = build_information();
+  input.run = {{"ranks", comm_.size()},
+               {"backend", comm_.backend()},
+               {"attempt", run_file_.attempt()},
+               {"started", iso_time(started_)}};
   input.files = file_table(directory_.staged());
   input.created = unix_time();
   return compression_metadata(input);

@@ -45,10 +45,10 @@ const LayerStatistics* find_statistics(const std::vector<LayerStatistics>& stati
 
 LayerRecord describe(const TrainedParameter& parameter, const LayerStatistics* statistics) {
   const at::Tensor master = as_output_first(parameter.master.detach(), parameter.input_first);
-  const StoredTensor stored = store(master, *parameter.spec, parameter.calibration);
+  const at::Tensor seen = as_output_first(parameter.seen.detach(), parameter.input_first);
   const ErrorMeasures error =
-      measure_error(master, dequantize(stored), statistics == nullptr ? at::Tensor() : statistics->mean_square);
-  const at::Tensor scales = stored.scales.to(at::kFloat);
+      measure_error(master, seen, statistics == nullptr ? at::Tensor() : statistics->mean_square);
+  const at::Tensor scales = storage_scales(master, *parameter.spec, parameter.calibration).to(at::kFloat);
   LayerRecord record;
   record.name = parameter.name;
   record.role = to_string(parameter.role);
@@ -56,7 +56,8 @@ LayerRecord describe(const TrainedParameter& parameter, const LayerStatistics* s
   record.rows = master.size(0);
   record.columns = master.size(1);
   record.group_size = parameter.spec->granularity == Granularity::kGroup ? parameter.spec->group_size : 0;
-  record.bits_per_weight = 8.0 * static_cast<double>(stored_bytes(stored)) / static_cast<double>(master.numel());
+  const std::uint64_t bytes = expected_bytes(master.sizes().vec(), *parameter.spec);
+  record.bits_per_weight = 8.0 * static_cast<double>(bytes) / static_cast<double>(master.numel());
   record.scale_min = scales.min().item<double>();
   record.scale_mean = scales.mean().item<double>();
   record.scale_max = scales.max().item<double>();

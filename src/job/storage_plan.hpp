@@ -27,7 +27,7 @@ void add_calibration(Communicator& comm, const std::vector<Parameter>& parameter
 // Bytes of codes and scales of all parameters as they will be stored.
 std::uint64_t planned_bytes(const std::vector<Parameter>& parameters, const std::vector<ParameterPlan>& plan);
 
-// One row per parameter that is stored in fewer than 16 bits.
+// One row per parameter that is stored in fewer than 16 bits: scales of the masters, errors of what the student sees.
 std::vector<LayerRecord> describe_layers(const Student& student, const std::vector<LayerStatistics>& statistics);
 
 }  // namespace tercet::job

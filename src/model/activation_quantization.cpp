@@ -20,7 +20,7 @@ using torch::autograd::variable_list;
 constexpr double kSmallestAbsmax = 1e-5;  // an all-zero token must not divide by zero
 
 template <typename X, typename Y>
-TERCET_MULTIVERSION void quantize_rows(const X* in, Y* out, std::int64_t width, std::int64_t begin, std::int64_t end) {
+TERCET_CLONES void quantize_rows(const X* in, Y* out, std::int64_t width, std::int64_t begin, std::int64_t end) {
   using C = simd::Compute<X>;
   for (std::int64_t row = begin; row < end; ++row) {
     const X* x = in + row * width;

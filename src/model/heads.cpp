@@ -31,7 +31,7 @@ struct Piece {
 };
 
 template <typename C, typename T>
-TERCET_MULTIVERSION void split_rows(const Piece<C, T>& p, std::int64_t batch, std::int64_t begin, std::int64_t end) {
+TERCET_CLONES void split_rows(const Piece<C, T>& p, std::int64_t batch, std::int64_t begin, std::int64_t end) {
   const auto half = p.rotary / 2;
   for (std::int64_t t = begin; t < end; ++t) {
     const C *cos = p.cos + t * half, *sin = p.sin + t * half;
@@ -50,8 +50,8 @@ TERCET_MULTIVERSION void split_rows(const Piece<C, T>& p, std::int64_t batch, st
 
 // The same backwards: `split` holds gradients and is summed over the copies, then rotated by the opposite angle.
 template <typename C, typename T>
-TERCET_MULTIVERSION void join_rows(const Piece<C, T>& p, T* joined_grad, std::int64_t batch, std::int64_t begin,
-                                   std::int64_t end) {
+TERCET_CLONES void join_rows(const Piece<C, T>& p, T* joined_grad, std::int64_t batch, std::int64_t begin,
+                             std::int64_t end) {
   constexpr std::int64_t kLargestHead = 512;
   C sum[kLargestHead];
   const auto half = p.rotary / 2;

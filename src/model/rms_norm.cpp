@@ -38,7 +38,7 @@ struct ForwardRows {
 };
 
 template <typename R, typename N>
-TERCET_MULTIVERSION void forward_rows(const ForwardRows<R, N>& a, std::int64_t begin, std::int64_t end) {
+TERCET_CLONES void forward_rows(const ForwardRows<R, N>& a, std::int64_t begin, std::int64_t end) {
   using C = simd::Compute<R>;
   for (std::int64_t row = begin; row < end; ++row) {
     const R* x = a.residual + row * a.width;
@@ -71,8 +71,8 @@ struct BackwardRows {
 };
 
 template <typename R, typename N>
-TERCET_MULTIVERSION void backward_rows(const BackwardRows<R, N>& a, std::int64_t chunk, std::int64_t begin,
-                                       std::int64_t end) {
+TERCET_CLONES void backward_rows(const BackwardRows<R, N>& a, std::int64_t chunk, std::int64_t begin,
+                                 std::int64_t end) {
   using C = simd::Compute<R>;
   C* weight_grad = a.weight_grad + chunk * a.width;
   for (std::int64_t row = begin; row < end; ++row) {

@@ -21,8 +21,7 @@ using torch::autograd::variable_list;
 constexpr std::int64_t kStretch = 64;
 
 template <typename T>
-TERCET_MULTIVERSION void forward_rows(const T* gate_up, T* out, std::int64_t width, std::int64_t begin,
-                                      std::int64_t end) {
+TERCET_CLONES void forward_rows(const T* gate_up, T* out, std::int64_t width, std::int64_t begin, std::int64_t end) {
   using C = simd::Compute<T>;
   for (std::int64_t row = begin; row < end; ++row) {
     const T* gate = gate_up + row * 2 * width;
@@ -54,8 +53,8 @@ TERCET_INLINE void backward_stretch(const T* gate, const T* up, const T* dy, T* 
 }
 
 template <typename T>
-TERCET_MULTIVERSION void backward_rows(const T* gate_up, const T* out_grad, T* grad, std::int64_t width,
-                                       std::int64_t begin, std::int64_t end) {
+TERCET_CLONES void backward_rows(const T* gate_up, const T* out_grad, T* grad, std::int64_t width, std::int64_t begin,
+                                 std::int64_t end) {
   for (std::int64_t row = begin; row < end; ++row) {
     const T *x = gate_up + row * 2 * width, *dy = out_grad + row * width;
     T* dx = grad + row * 2 * width;

@@ -3,13 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-// One copy per instruction set, chosen when the program is loaded. No fused multiply-add is used in the sums, so all
-// copies give the same bits.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
-#define TERCET_CLONES __attribute__((target_clones("avx512f", "avx2", "default"), optimize("fp-contract=off")))
-#else
-#define TERCET_CLONES
-#endif
+#include "tercet/base/simd.hpp"
 
 namespace tercet::quant {
 namespace {
@@ -25,7 +19,7 @@ double total(const float* lanes) {
 
 }  // namespace
 
-TERCET_CLONES double sum_magnitude(const float* weight, std::int64_t count) {
+TERCET_EXACT_CLONES double sum_magnitude(const float* weight, std::int64_t count) {
   double sum = 0;
   for (std::int64_t begin = 0; begin < count; begin += kChunk) {
     const std::int64_t end = std::min(begin + kChunk, count);
@@ -40,8 +34,8 @@ TERCET_CLONES double sum_magnitude(const float* weight, std::int64_t count) {
   return sum;
 }
 
-TERCET_CLONES NonZeroSums sum_non_zero(const float* weight, const float* column_weight, std::int64_t count, float mean,
-                                       float threshold) {
+TERCET_EXACT_CLONES NonZeroSums sum_non_zero(const float* weight, const float* column_weight, std::int64_t count,
+                                             float mean, float threshold) {
   NonZeroSums sums;
   for (std::int64_t begin = 0; begin < count; begin += kChunk) {
     const std::int64_t end = std::min(begin + kChunk, count);
@@ -63,8 +57,8 @@ TERCET_CLONES NonZeroSums sum_non_zero(const float* weight, const float* column_
   return sums;
 }
 
-TERCET_CLONES void write_ternary(const float* weight, std::int64_t count, float mean, float threshold, float scale,
-                                 float* out, std::int8_t* trits) {
+TERCET_EXACT_CLONES void write_ternary(const float* weight, std::int64_t count, float mean, float threshold,
+                                       float scale, float* out, std::int8_t* trits) {
   if (out != nullptr) {
     for (std::int64_t i = 0; i < count; ++i) {
       const float value = std::copysign(scale, weight[i]);
@@ -79,13 +73,13 @@ TERCET_CLONES void write_ternary(const float* weight, std::int64_t count, float 
   }
 }
 
-TERCET_CLONES float max_magnitude(const float* weight, std::int64_t count) {
+TERCET_EXACT_CLONES float max_magnitude(const float* weight, std::int64_t count) {
   float largest = 0;
   for (std::int64_t i = 0; i < count; ++i) largest = std::max(largest, std::fabs(weight[i]));
   return largest;
 }
 
-TERCET_CLONES void write_int8(const float* weight, std::int64_t count, float scale, std::int8_t* codes) {
+TERCET_EXACT_CLONES void write_int8(const float* weight, std::int64_t count, float scale, std::int8_t* codes) {
   for (std::int64_t i = 0; i < count; ++i) {
     const float rounded = std::nearbyint(weight[i] / scale);
     codes[i] = static_cast<std::int8_t>(std::min(std::max(rounded, -127.0f), 127.0f));

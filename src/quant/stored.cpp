@@ -22,9 +22,18 @@ bool on_host(const at::Tensor& tensor) {
   return tensor.device().is_cpu() && tensor.scalar_type() == at::kFloat && tensor.is_contiguous();
 }
 
+at::Tensor int8_scales(const at::Tensor& matrix) {
+  return (matrix.abs().amax(1, true) / 127.0f).clamp_min(kSmallestScale).to(at::kHalf);
+}
+
 // Q * s rounded to fp16, the value an int8 code stands for.
 at::Tensor int8_values(const at::Tensor& codes, const at::Tensor& scales) {
   return (codes.to(at::kFloat) * scales.to(at::kFloat)).to(at::kHalf).to(at::kFloat);
+}
+
+at::Tensor empty_scales(const at::Tensor& matrix, const FormatSpec& spec) {
+  if (matrix.dim() != 2) return at::empty({1}, at::kHalf);  // about to be refused
+  return at::empty(scale_shape(matrix.size(0), matrix.size(1), spec), at::kHalf);
 }
 
 void check_matrix_shape(const StoredTensor& stored) {
@@ -54,12 +63,20 @@ void fake_int8_on_host(const at::Tensor& value, at::Tensor& out) {
 TernaryTensor ternarize(const at::Tensor& weight, const FormatSpec& spec, const TernaryCalibration& calibration) {
   if (!weight.device().is_cpu()) return quant::ternarize_by_expressions(weight, spec, calibration);
   const at::Tensor matrix = quant::host_float(weight);
-  TernaryTensor result{at::empty(matrix.sizes(), at::kChar), {}};
-  result.scales = at::empty(
-      matrix.dim() == 2 ? scale_shape(matrix.size(0), matrix.size(1), spec) : std::vector<std::int64_t>{1}, at::kHalf);
+  TernaryTensor result{at::empty(matrix.sizes(), at::kChar), empty_scales(matrix, spec)};
   quant::ternarize_on_host(matrix, spec, calibration, nullptr, result.trits.mutable_data_ptr<std::int8_t>(),
                            result.scales.mutable_data_ptr<c10::Half>());
   return result;
+}
+
+at::Tensor storage_scales(const at::Tensor& value, const FormatSpec& spec, const TernaryCalibration& calibration) {
+  if (spec.format == NumberFormat::kFloat16) return {};
+  if (spec.format == NumberFormat::kInt8) return int8_scales(quant::host_float(value));
+  if (!value.device().is_cpu()) return quant::ternarize_by_expressions(value, spec, calibration).scales;
+  const at::Tensor matrix = quant::host_float(value);
+  at::Tensor scales = empty_scales(matrix, spec);
+  quant::ternarize_on_host(matrix, spec, calibration, nullptr, nullptr, scales.mutable_data_ptr<c10::Half>());
+  return scales;
 }
 
 StoredTensor store_ternary(const TernaryTensor& ternary, const FormatSpec& spec) {
@@ -79,7 +96,7 @@ StoredTensor store_ternary(const TernaryTensor& ternary, const FormatSpec& spec)
 
 StoredTensor store_int8(const at::Tensor& weight) {
   const at::Tensor matrix = quant::host_float(weight);
-  const at::Tensor scale = (matrix.abs().amax(1, true) / 127.0f).clamp_min(kSmallestScale).to(at::kHalf);
+  const at::Tensor scale = int8_scales(matrix);
   const at::Tensor codes = (matrix / scale.to(at::kFloat)).round().clamp(-127, 127).to(at::kChar);
   return {{NumberFormat::kInt8, Granularity::kChannel, 0, TernaryRule::kAbsmean}, matrix.sizes().vec(), codes, scale};
 }
@@ -142,8 +159,7 @@ void fake_quantize(const at::Tensor& value, const FormatSpec& spec, const Ternar
     const TernaryTensor ternary = quant::ternarize_by_expressions(value, spec, calibration);
     out.copy_(quant::scale_trits(ternary.trits, ternary.scales, spec));
   } else {
-    const at::Tensor scale =
-        (value.detach().abs().amax(1, true) / 127.0f).clamp_min(kSmallestScale).to(at::kHalf).to(at::kFloat);
+    const at::Tensor scale = int8_scales(value.detach()).to(at::kFloat);
     out.copy_(int8_values((value.detach() / scale).round().clamp(-127, 127), scale));
   }
 }

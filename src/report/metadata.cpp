@@ -164,6 +164,7 @@ json compression_metadata(const MetadataInput& input) {
           {"data", input.data},
           {"model", input.model},
           {"versions", input.versions},
+          {"run", input.run},
           {"files", input.files}};
 }
 

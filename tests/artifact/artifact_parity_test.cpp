@@ -11,10 +11,10 @@ TEST(ArtifactParity, WritesArtifactsForPython) {
   if (parity == nullptr) GTEST_SKIP() << "TERCET_PARITY_DIR is not set; tests/parity/torch_file_parity.py sets it";
   const std::filesystem::path folder = std::filesystem::path(parity) / "artifacts";
   const std::vector<std::pair<std::string, PackedModel>> models = {
-      {"llama", testing::tiny_llama()}, {"llama_untied", testing::tiny_llama(false)}, {"gpt2", testing::tiny_gpt2()}};
+      {"llama", test::tiny_llama()}, {"llama_untied", test::tiny_llama(false)}, {"gpt2", test::tiny_gpt2()}};
   for (const auto& [name, model] : models) {
     std::filesystem::create_directories(folder / name);
-    testing::write_artifacts(folder / name, model);
+    test::write_artifacts(folder / name, model);
     EXPECT_TRUE(verify_artifacts(folder / name).empty());
   }
 }

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "support.hpp"
+#include "support/scratch_folder.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
 #include "tercet/model_io/torch_file.hpp"
@@ -11,9 +12,9 @@ namespace tercet {
 namespace {
 
 using nlohmann::json;
-using testing::TemporaryFolder;
-using testing::tiny_gpt2;
-using testing::tiny_llama;
+using test::ScratchFolder;
+using test::tiny_gpt2;
+using test::tiny_llama;
 
 std::map<std::string, at::Tensor> by_name(const NamedTensors& tensors) {
   return {tensors.begin(), tensors.end()};
@@ -43,7 +44,7 @@ TEST(Exports, GiveConv1dWeightsBackInputFirst) {
 
 // The original lost tied heads: a loader of the plain state dict then had a random head.
 TEST(Exports, KeepATiedHeadUnderItsNameOverTheSameMemory) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   write_dequantized_pt(folder / "state.pt", tiny_llama());
   const TorchValue value = read_torch_file(folder / "state.pt");
   const auto& state = std::get<TorchDict>(value);
@@ -54,7 +55,7 @@ TEST(Exports, KeepATiedHeadUnderItsNameOverTheSameMemory) {
 }
 
 TEST(Exports, LeaveAnUntiedHeadAlone) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   const PackedModel model = tiny_llama(false);
   write_dequantized_pt(folder / "state.pt", model);
   const TorchValue value = read_torch_file(folder / "state.pt");
@@ -62,8 +63,8 @@ TEST(Exports, LeaveAnUntiedHeadAlone) {
 }
 
 TEST(Exports, MakeAFolderOfTheStandardForm) {
-  const TemporaryFolder folder;
-  testing::write_artifacts(folder.path(), tiny_llama());
+  const ScratchFolder folder;
+  test::write_artifacts(folder.path(), tiny_llama());
   const auto hf = folder / "hf";
   const json config = json::parse(read_file(hf / "config.json"));
   EXPECT_EQ(config["torch_dtype"], "float16");
@@ -79,15 +80,15 @@ TEST(Exports, MakeAFolderOfTheStandardForm) {
 }
 
 TEST(Exports, SetTheDtypeUnderTheKeyThatTheSourceUses) {
-  const TemporaryFolder folder;
-  testing::write_artifacts(folder.path(), tiny_gpt2());
+  const ScratchFolder folder;
+  test::write_artifacts(folder.path(), tiny_gpt2());
   const json config = json::parse(read_file(folder / "hf/config.json"));
   EXPECT_EQ(config["dtype"], "float16");
   EXPECT_FALSE(config.contains("torch_dtype"));
 }
 
 TEST(Exports, CopyTheGenerationConfigOfTheSource) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   write_file_atomically(folder / "generation_config.json", R"({"temperature": 0.7})");
   std::filesystem::permissions(folder / "generation_config.json", std::filesystem::perms::owner_read);
   for (int time = 0; time < 2; ++time) write_hf_folder(folder / "hf", tiny_llama(), folder.path(), folder.path());

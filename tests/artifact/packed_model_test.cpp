@@ -5,6 +5,8 @@
 #include <functional>
 
 #include "support.hpp"
+#include "support/errors.hpp"
+#include "support/scratch_folder.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
 #include "tercet/model_io/torch_file.hpp"
@@ -12,12 +14,12 @@
 namespace tercet {
 namespace {
 
-using testing::TemporaryFolder;
-using testing::tiny_gpt2;
-using testing::tiny_llama;
+using test::ScratchFolder;
+using test::tiny_gpt2;
+using test::tiny_llama;
 
 TEST(PackedModel, ReadsBackWhatItWrites) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   for (const PackedModel& model : {tiny_llama(), tiny_gpt2()}) {
     write_packed_model(folder / "model.pt", model);
     const PackedModel read = read_packed_model(folder / "model.pt");
@@ -39,17 +41,17 @@ TEST(PackedModel, ReadsBackWhatItWrites) {
 }
 
 TEST(PackedModel, WritesTheSameBytesTwice) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   write_packed_model(folder / "a.pt", tiny_llama());
   write_packed_model(folder / "b.pt", tiny_llama());
   EXPECT_EQ(read_file(folder / "a.pt"), read_file(folder / "b.pt"));
 }
 
 TEST(PackedModel, ReallyPacksTwoBitsAWeight) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   PackedModel model = tiny_llama();
   const FormatSpec spec{NumberFormat::kTernary, Granularity::kGroup, 128, TernaryRule::kAbsmean};
-  model.tensors = {{"w", "up", false, store(testing::some_weight({1024, 1024}, 1), spec)}};
+  model.tensors = {{"w", "up", false, store(test::some_weight({1024, 1024}, 1), spec)}};
   write_packed_model(folder / "a.pt", model);
   const auto size = std::filesystem::file_size(folder / "a.pt");
   const std::uint64_t payload = 1024 * 1024 / 4 + 1024 * 8 * 2;
@@ -59,18 +61,12 @@ TEST(PackedModel, ReallyPacksTwoBitsAWeight) {
 
 // Writes a valid packed model, lets `damage` change its tree, and reads it.
 std::string refusal(const std::function<void(TorchDict&)>& damage) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   write_packed_model(folder / "model.pt", tiny_llama());
   TorchValue root = read_torch_file(folder / "model.pt");
   damage(std::get<TorchDict>(root));
   write_torch_file(folder / "damaged.pt", root);
-  try {
-    read_packed_model(folder / "damaged.pt");
-  } catch (const DataError& error) {
-    return error.what();
-  }
-  ADD_FAILURE() << "no DataError was thrown";
-  return "";
+  return test::message_of<DataError>([&] { read_packed_model(folder / "damaged.pt"); });
 }
 
 TorchValue& at_path(TorchDict& dict, const std::vector<std::string>& path) {
@@ -173,7 +169,7 @@ TEST(PackedModel, RefusesOtherFormatsAndVersions) {
 }
 
 TEST(PackedModel, NeverWritesWhatItWouldNotRead) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   PackedModel model = tiny_llama();
   model.tensors.push_back(model.tensors.front());
   EXPECT_THROW(write_packed_model(folder / "a.pt", model), DataError) << "one name twice";

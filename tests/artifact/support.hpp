@@ -1,32 +1,15 @@
-// Small packed models and folders that vanish.
+// Small packed models, and folders of artifacts.
 #pragma once
 
 #include <ATen/core/Tensor.h>
-#include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "tercet/artifact/packed_model.hpp"
 
-namespace tercet::testing {
-
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "tercet-artifact-XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
+namespace tercet::test {
 
 // Values that repeat from run to run and fill the range of a weight.
 at::Tensor some_weight(std::vector<std::int64_t> shape, int seed);
@@ -38,6 +21,4 @@ PackedModel tiny_gpt2();                   // all parameters, Conv1D weights inp
 void write_artifacts(const std::filesystem::path& folder, const PackedModel& model);
 void write_metadata(const std::filesystem::path& folder);
 
-#define EXPECT_MENTIONS(text, part) EXPECT_NE((text).find(part), std::string::npos) << (text)
-
-}  // namespace tercet::testing
+}  // namespace tercet::test

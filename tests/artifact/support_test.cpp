@@ -4,7 +4,7 @@
 #include "tercet/base/file.hpp"
 #include "tercet/base/hash.hpp"
 
-namespace tercet::testing {
+namespace tercet::test {
 namespace {
 
 const FormatSpec kTernaryGroup{NumberFormat::kTernary, Granularity::kGroup, 8, TernaryRule::kAbsmean};
@@ -96,4 +96,4 @@ void write_artifacts(const std::filesystem::path& folder, const PackedModel& mod
   write_metadata(folder);
 }
 
-}  // namespace tercet::testing
+}  // namespace tercet::test

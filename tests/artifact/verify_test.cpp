@@ -1,6 +1,8 @@
 #include <functional>
 
 #include "support.hpp"
+#include "support/errors.hpp"
+#include "support/scratch_folder.hpp"
 #include "tercet/artifact/packed_model.hpp"
 #include "tercet/base/file.hpp"
 #include "tercet/model_io/torch_file.hpp"
@@ -8,9 +10,9 @@
 namespace tercet {
 namespace {
 
-using testing::TemporaryFolder;
-using testing::tiny_gpt2;
-using testing::tiny_llama;
+using test::ScratchFolder;
+using test::tiny_gpt2;
+using test::tiny_llama;
 
 std::string join(const std::vector<std::string>& findings) {
   std::string text;
@@ -20,24 +22,24 @@ std::string join(const std::vector<std::string>& findings) {
 
 class VerifyArtifacts : public ::testing::Test {
  protected:
-  void SetUp() override { testing::write_artifacts(folder_.path(), tiny_llama()); }
+  void SetUp() override { test::write_artifacts(folder_.path(), tiny_llama()); }
   std::string findings() const { return join(verify_artifacts(folder_.path())); }
   // Changes the dequantized state dict, and the metadata with it, so that only the contents disagree.
   std::string after_changing_state(const std::function<void(TorchDict&)>& change) {
     TorchValue state = read_torch_file(folder_ / "bitnet_dequantized_fp16.pt");
     change(std::get<TorchDict>(state));
     write_torch_file(folder_ / "bitnet_dequantized_fp16.pt", state);
-    testing::write_metadata(folder_.path());
+    test::write_metadata(folder_.path());
     return findings();
   }
-  TemporaryFolder folder_;
+  ScratchFolder folder_;
 };
 
 TEST_F(VerifyArtifacts, FindsNothingInWhatWasJustWritten) {
   EXPECT_EQ(findings(), "");
   for (const PackedModel& model : {tiny_gpt2(), tiny_llama(false)}) {
-    const TemporaryFolder other;
-    testing::write_artifacts(other.path(), model);
+    const ScratchFolder other;
+    test::write_artifacts(other.path(), model);
     EXPECT_EQ(join(verify_artifacts(other.path())), "");
   }
 }
@@ -73,7 +75,7 @@ TEST_F(VerifyArtifacts, FindsAnExportOfOtherCodes) {
   codes.mutable_data_ptr<std::uint8_t>()[0] ^= 1;
   if ((codes.const_data_ptr<std::uint8_t>()[0] & 3) == 3) codes.mutable_data_ptr<std::uint8_t>()[0] ^= 2;
   write_packed_model(folder_ / "bitnet_quantized_model.pt", model);
-  testing::write_metadata(folder_.path());
+  test::write_metadata(folder_.path());
   EXPECT_MENTIONS(findings(), "q_proj.weight' of hf/model.safetensors differs");
   EXPECT_MENTIONS(findings(), "q_proj.weight' of bitnet_dequantized_fp16.pt differs");
 }
@@ -99,7 +101,7 @@ TEST_F(VerifyArtifacts, FindsFilesThatCannotBeRead) {
   EXPECT_MENTIONS(findings(), "bitnet_quantized_model.pt");
   std::filesystem::remove(folder_ / "compression_metadata.json");
   EXPECT_MENTIONS(findings(), "compression_metadata.json");
-  const TemporaryFolder empty;
+  const ScratchFolder empty;
   EXPECT_GE(verify_artifacts(empty.path()).size(), 2);
 }
 

@@ -10,6 +10,7 @@
 
 #include "comm/call_check.hpp"
 #include "comm/mpi_communicator.hpp"
+#include "support/errors.hpp"
 #include "support/mpi_main.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/comm/communicator.hpp"
@@ -144,13 +145,7 @@ class CallChecks : public ::testing::Test {
     if (test::runtime().control().backend() != "mpi" || test::world().size() < 2) GTEST_SKIP() << "needs two ranks";
     comm_ = std::make_unique<comm::MpiCommunicator>(MPI_COMM_WORLD, comm::MpiSettings{comm::kDefaultChunk, true});
   }
-  std::string error_of(const std::function<void()>& action) {
-    const auto caught = caught_from(action);
-    return caught.has_value() ? caught->text : "no error";
-  }
-  static bool contains(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
-  }
+  std::string error_of(const std::function<void()>& action) { return test::message_of<Error>(action); }
   std::unique_ptr<comm::MpiCommunicator> comm_;
 };
 
@@ -175,19 +170,18 @@ TEST_F(CallChecks, ARankThatMakesAnotherCallIsNamedOnAllRanks) {
       comm_->all_reduce(std::span(&value, 1), Reduce::kSum);
     }
   });
-  EXPECT_TRUE(contains(text, "rank 0 makes all_reduce (float64 sum) of 8 bytes as its call 2")) << text;
-  EXPECT_TRUE(contains(text, "rank " + std::to_string(odd) + " makes barrier as its call 2")) << text;
+  EXPECT_MENTIONS(text, "rank 0 makes all_reduce (float64 sum) of 8 bytes as its call 2");
+  EXPECT_MENTIONS(text, "rank " + std::to_string(odd) + " makes barrier as its call 2");
 }
 
 TEST_F(CallChecks, ADifferentSizeOrReductionIsCaught) {
   std::vector<double> values(4, 1.0);
   const std::size_t size = comm_->is_root() ? 4 : 3;
-  EXPECT_TRUE(contains(error_of([&] { comm_->all_reduce(std::span(values.data(), size), Reduce::kSum); }), "24 bytes"));
+  EXPECT_MENTIONS(error_of([&] { comm_->all_reduce(std::span(values.data(), size), Reduce::kSum); }), "24 bytes");
   const Reduce op = comm_->is_root() ? Reduce::kMax : Reduce::kSum;
-  EXPECT_TRUE(contains(error_of([&] { comm_->all_reduce(std::span(values), op); }), "float64 max"));
+  EXPECT_MENTIONS(error_of([&] { comm_->all_reduce(std::span(values), op); }), "float64 max");
   const int root = comm_->is_root() ? 0 : 1;
-  EXPECT_TRUE(
-      contains(error_of([&] { comm_->broadcast(std::as_writable_bytes(std::span(values)), root); }), "(from 1)"));
+  EXPECT_MENTIONS(error_of([&] { comm_->broadcast(std::as_writable_bytes(std::span(values)), root); }), "(from 1)");
 }
 
 TEST(DebugBuild, ChecksCallsAndTheReleaseBuildDoesNot) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "comm/launch.hpp"
+#include "support/errors.hpp"
 #include "tercet/base/error.hpp"
 
 namespace tercet::comm {
@@ -30,16 +31,7 @@ Seat holding(Seat seat, int device, const std::string& gpu) {
 }
 
 std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const ConfigError& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
+  return test::message_of<ConfigError>(action);
 }
 
 TEST(Seats, TravelAsText) {
@@ -60,12 +52,12 @@ TEST(Devices, AutoTakesGpusOnlyWhenEveryRankSeesOne) {
   EXPECT_TRUE(use_gpus({seat(0, "a", 0, 1, 1), seat(1, "b", 0, 1, 2)}, "auto"));
   EXPECT_FALSE(use_gpus({seat(0, "a", 0, 1, 1)}, "cpu"));
   const std::string mixed = error_of([] { use_gpus({seat(0, "a", 0, 1, 1), seat(1, "b", 0, 1, 0)}, "auto"); });
-  EXPECT_TRUE(contains(mixed, "rank 1 on host b sees no usable GPU (other ranks see one)")) << mixed;
+  EXPECT_MENTIONS(mixed, "rank 1 on host b sees no usable GPU (other ranks see one)");
 }
 
 TEST(Devices, AskingForCudaWithoutAGpuIsAnError) {
-  EXPECT_TRUE(contains(error_of([] { use_gpus({seat(0, "a", 0, 1, 0)}, "cuda"); }), "sees no usable GPU"));
-  EXPECT_TRUE(contains(error_of([] { use_gpus({seat(0, "a", 0, 1, 0)}, "gpu"); }), "choose auto, cpu or cuda"));
+  EXPECT_MENTIONS(error_of([] { use_gpus({seat(0, "a", 0, 1, 0)}, "cuda"); }), "sees no usable GPU");
+  EXPECT_MENTIONS(error_of([] { use_gpus({seat(0, "a", 0, 1, 0)}, "gpu"); }), "choose auto, cpu or cuda");
 }
 
 TEST(Devices, EachRankTakesTheGpuOfItsLocalRank) {
@@ -73,7 +65,7 @@ TEST(Devices, EachRankTakesTheGpuOfItsLocalRank) {
   EXPECT_EQ(choose_gpu(seat(5, "a", 3, 4, 1), false), 0);  // bound by the scheduler: its own GPU is number 0
   EXPECT_EQ(choose_gpu(seat(5, "a", 5, 8, 4), true), 1);
   const std::string text = error_of([] { choose_gpu(seat(5, "a", 2, 3, 2), false); });
-  EXPECT_TRUE(contains(text, "rank 5 on host a has no GPU of its own (3 ranks share 2 GPUs there)")) << text;
+  EXPECT_MENTIONS(text, "rank 5 on host a has no GPU of its own (3 ranks share 2 GPUs there)");
 }
 
 TEST(Devices, TwoRanksOnOneGpuAreRefusedInASentence) {
@@ -82,8 +74,8 @@ TEST(Devices, TwoRanksOnOneGpuAreRefusedInASentence) {
   refuse_shared_gpus({first, holding(seat(1, "a", 1, 2, 1), 0, "0000:65:00.0")});
   refuse_shared_gpus({first, holding(seat(1, "b", 0, 1, 1), 0, gpu)});  // the same slot of another machine
   const std::string text = error_of([&] { refuse_shared_gpus({first, holding(seat(1, "a", 1, 2, 1), 0, gpu)}); });
-  EXPECT_TRUE(contains(text, "ranks 0 and 1 on host a were given the same GPU 0000:17:00.0")) << text;
-  EXPECT_TRUE(contains(text, "allow_shared_gpu")) << text;
+  EXPECT_MENTIONS(text, "ranks 0 and 1 on host a were given the same GPU 0000:17:00.0");
+  EXPECT_MENTIONS(text, "allow_shared_gpu");
 }
 
 TEST(Threads, AreTheOptionElseTheEnvironmentElseAnEvenShare) {
@@ -109,10 +101,10 @@ TEST(Backend, FollowsRanksAndDevices) {
   EXPECT_EQ(choose_backend("auto", 4, false, true), "mpi");
   EXPECT_EQ(choose_backend("auto", 4, true, true), "nccl");
   EXPECT_EQ(choose_backend("mpi", 1, false, false), "self");
-  EXPECT_TRUE(contains(error_of([] { choose_backend("self", 2, false, true); }), "cannot join 2 ranks"));
-  EXPECT_TRUE(contains(error_of([] { choose_backend("mpi", 2, true, true); }), "never given device memory"));
-  EXPECT_TRUE(contains(error_of([] { choose_backend("nccl", 2, false, true); }), "needs a GPU"));
-  EXPECT_TRUE(contains(error_of([] { choose_backend("gloo", 2, false, true); }), "choose auto, self, mpi or nccl"));
+  EXPECT_MENTIONS(error_of([] { choose_backend("self", 2, false, true); }), "cannot join 2 ranks");
+  EXPECT_MENTIONS(error_of([] { choose_backend("mpi", 2, true, true); }), "never given device memory");
+  EXPECT_MENTIONS(error_of([] { choose_backend("nccl", 2, false, true); }), "needs a GPU");
+  EXPECT_MENTIONS(error_of([] { choose_backend("gloo", 2, false, true); }), "choose auto, self, mpi or nccl");
 }
 
 TEST(Affinity, CountsTheCoresItNames) {
@@ -142,8 +134,8 @@ TEST(Launch, AShellOfABatchScriptIsNoRank) {
 
 TEST(Launch, SrunWithoutPmixIsRefusedBecauseEachTaskWouldRunTheWholeJob) {
   const std::string text = error_of([] { launched_with({{"SLURM_PROCID", "2"}, {"SLURM_STEP_NUM_TASKS", "4"}}); });
-  EXPECT_TRUE(contains(text, "srun started 4 tasks")) << text;
-  EXPECT_TRUE(contains(text, "--mpi=pmix")) << text;
+  EXPECT_MENTIONS(text, "srun started 4 tasks");
+  EXPECT_MENTIONS(text, "--mpi=pmix");
 }
 
 }  // namespace

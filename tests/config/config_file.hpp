@@ -1,13 +1,11 @@
 // A configuration written to a folder of its own that goes away with the object, and what loading it says.
 #pragma once
 
-#include <unistd.h>
-
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <vector>
 
+#include "support/scratch_folder.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/config/job_config.hpp"
 
@@ -15,23 +13,13 @@ namespace tercet {
 
 class ConfigFile {
  public:
-  explicit ConfigFile(const std::string& text) {
-    std::string pattern = (std::filesystem::temp_directory_path() / "tercet-config-XXXXXX").string();
-    folder_ = ::mkdtemp(pattern.data());
-    std::ofstream(path(), std::ios::binary) << text;
-  }
-  ~ConfigFile() {
-    std::error_code ignored;
-    std::filesystem::remove_all(folder_, ignored);
-  }
-  ConfigFile(const ConfigFile&) = delete;
-  ConfigFile& operator=(const ConfigFile&) = delete;
+  explicit ConfigFile(const std::string& text) { folder_.write("job.yaml", text); }
 
-  const std::filesystem::path& folder() const { return folder_; }
+  const std::filesystem::path& folder() const { return folder_.path(); }
   std::filesystem::path path() const { return folder_ / "job.yaml"; }
 
  private:
-  std::filesystem::path folder_;
+  test::ScratchFolder folder_;
 };
 
 inline JobConfig load(const std::string& text, const std::vector<std::string>& overrides = {}) {

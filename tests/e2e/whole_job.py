@@ -4,6 +4,7 @@ import json
 
 from driving import DEQUANTIZED, PACKED, QUICK, check, check_equal, digests, main, sets, status_of, storages
 
+METADATA = "compression_metadata.json"
 METRICS_OF_THE_SEED = 19
 
 
@@ -20,14 +21,14 @@ def compressed(shop):
 def a_job_passes_and_leaves_every_artifact(shop):
     run = compressed(shop)
     artifacts = run / "artifacts"
-    for name in (PACKED, DEQUANTIZED, "compression_metadata.json", "hf/config.json", "hf/model.safetensors",
+    for name in (PACKED, DEQUANTIZED, METADATA, "hf/config.json", "hf/model.safetensors",
                  "hf/tokenizer.json", "tokenizer/tokenizer.json"):
         check((artifacts / name).stat().st_size > 0, f"{name} is empty")
     for name in ("run.h5", "journal.jsonl", "config.resolved.yaml", "log/rank-0000.log", "log/rank-0001.log"):
         check((run / name).stat().st_size > 0, f"{name} is empty")
     status = status_of(run)
     check_equal((status["state"], status["exit_code"]), ("passed", 0), "status.json")
-    metadata = json.loads((artifacts / "compression_metadata.json").read_text(encoding="utf-8"))
+    metadata = json.loads((artifacts / METADATA).read_text(encoding="utf-8"))
     metrics = metadata["metrics"]
     check_equal(len(metrics), METRICS_OF_THE_SEED, "number of metrics")
     check(all(value is not None for value in metrics.values()), f"a metric without a value: {metrics}")
@@ -99,13 +100,17 @@ def evaluate_compares_with_the_original(shop):
     check_equal((own["top1_agreement"], own["kl"]), (1.0, 0.0), "a model against itself")
 
 
-def codes_and_scales_are_the_same_for_any_number_of_ranks(shop):
-    reports, tensors = {}, {}
+def artifacts_are_the_same_bytes_for_any_number_of_ranks(shop):
+    reports, tensors, files = {}, {}, {}
     for ranks in (1, 2, 3):
         run = shop.folder / f"rounded-{ranks}"
         result = shop.run(*shop.quick(run.name, training__enabled="false"), "--json", ranks=ranks).must_end_with(0)
         reports[ranks], tensors[ranks] = result.json, storages(run / "artifacts" / PACKED)
+        files[ranks] = {name: digest for name, digest in digests(run / "artifacts").items() if name != METADATA}
         check_equal(tensors[ranks], tensors[1], f"tensors of the packed file, {ranks} ranks")
+        check_equal(files[ranks], files[1], f"SHA-256 of the artifacts, {ranks} ranks")
+        facts = json.loads((run / "artifacts" / METADATA).read_text(encoding="utf-8"))["run"]
+        check_equal((facts["ranks"], facts["attempt"]), (ranks, 1), "what the metadata says of the run")
         check_equal(reports[ranks]["layers"], reports[1]["layers"], f"per-layer table, {ranks} ranks")
         for when in ("before", "quantized", "packed"):
             check_equal(reports[ranks]["results"][when], reports[1]["results"][when], f"{when}, {ranks} ranks")
@@ -156,6 +161,6 @@ if __name__ == "__main__":
     main([a_job_passes_and_leaves_every_artifact, the_report_says_what_was_measured,
           a_report_can_be_rebuilt_from_the_journal, verify_accepts_good_artifacts_and_refuses_a_changed_one,
           evaluate_gives_the_perplexity_of_the_report_on_any_number_of_ranks, evaluate_compares_with_the_original,
-          codes_and_scales_are_the_same_for_any_number_of_ranks, a_finished_run_is_shown_again_without_work,
+          artifacts_are_the_same_bytes_for_any_number_of_ranks, a_finished_run_is_shown_again_without_work,
           a_failed_gate_ends_with_3_and_rejected_artifacts, a_gate_that_only_warns_does_not_fail_the_job,
           pretrain_refuses_to_overwrite_a_model])

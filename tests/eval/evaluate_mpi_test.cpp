@@ -4,6 +4,7 @@
 #include <limits>
 #include <string>
 
+#include "support/errors.hpp"
 #include "support/mpi_main.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/eval/evaluate.hpp"
@@ -41,12 +42,10 @@ TEST(EvaluateOnRanks, FailsOnAllWhenOneBatchIsNotFinite) {
   Windows windows{20, 16, [](std::uint64_t index, std::span<std::int64_t> ids) {
                     for (auto& id : ids) id = index == 13 ? 0 : 1;
                   }};
-  try {
-    evaluate(test::world(), model, windows, {2, false});
-    FAIL() << "rank " << test::world().rank() << " did not notice";
-  } catch (const NumericError& error) {
-    EXPECT_NE(std::string(error.what()).find("batch 6"), std::string::npos) << error.what();
-  }
+  EXPECT_MENTIONS(test::message_of<NumericError>([&] {
+                    evaluate(test::world(), model, windows, {2, false});
+                  }),
+                  "batch 6");
 }
 
 }  // namespace

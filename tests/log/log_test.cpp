@@ -13,6 +13,8 @@
 #include <vector>
 
 #include "log/console.hpp"
+#include "support/errors.hpp"
+#include "support/scratch_folder.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
 
@@ -21,14 +23,9 @@ namespace {
 
 class Log : public ::testing::Test {
  protected:
-  void SetUp() override {
-    char pattern[] = "/tmp/tercet-log-XXXXXX";
-    directory_ = mkdtemp(pattern);
-  }
   void TearDown() override {
     log::close();
     log::open({});
-    std::filesystem::remove_all(directory_);
   }
   std::string file(const std::string& name) const { return read_file(directory_ / "log" / name); }
   log::Options options(int rank, int world_size) const {
@@ -38,12 +35,8 @@ class Log : public ::testing::Test {
     result.directory = directory_ / "log";
     return result;
   }
-  std::filesystem::path directory_;
+  const test::ScratchFolder directory_;
 };
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 // What `action` writes to stderr when that is a terminal.
 std::string on_a_terminal(const std::function<void()>& action) {
@@ -71,9 +64,9 @@ TEST_F(Log, SpeaksOnStderrBeforeOpenWasCalled) {
   log::warn("careful");
   log::debug("detail");
   const std::string errors = testing::internal::GetCapturedStderr();
-  EXPECT_TRUE(contains(errors, " hello\n"));
-  EXPECT_TRUE(contains(errors, "warning: careful"));
-  EXPECT_FALSE(contains(errors, "detail"));
+  EXPECT_MENTIONS(errors, " hello\n");
+  EXPECT_MENTIONS(errors, "warning: careful");
+  EXPECT_FALSE(test::mentions(errors, "detail"));
   EXPECT_EQ(testing::internal::GetCapturedStdout(), "");
 }
 
@@ -83,14 +76,14 @@ TEST_F(Log, OtherRanksAreSilentOnTheConsoleButKeepAFile) {
   log::info("said by all");
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
   log::close();
-  EXPECT_TRUE(contains(file("rank-0003.log"), "info said by all"));
+  EXPECT_MENTIONS(file("rank-0003.log"), "info said by all");
 }
 
 TEST_F(Log, AMessageOfOneRankNamesTheRank) {
   log::open(options(2, 4));
   testing::internal::CaptureStderr();
   log::error_here("my disk is full");
-  EXPECT_TRUE(contains(testing::internal::GetCapturedStderr(), "error: rank 2: my disk is full"));
+  EXPECT_MENTIONS(testing::internal::GetCapturedStderr(), "error: rank 2: my disk is full");
 }
 
 TEST_F(Log, OpeningAgainChangesTheRankAndAppendsToTheFile) {
@@ -101,8 +94,8 @@ TEST_F(Log, OpeningAgainChangesTheRankAndAppendsToTheFile) {
   log::info("second run");
   log::close();
   log::close();
-  EXPECT_TRUE(contains(file("rank-0000.log"), "first run"));
-  EXPECT_TRUE(contains(file("rank-0000.log"), "second run"));
+  EXPECT_MENTIONS(file("rank-0000.log"), "first run");
+  EXPECT_MENTIONS(file("rank-0000.log"), "second run");
 }
 
 TEST_F(Log, TheLevelHidesWhatIsBelowIt) {
@@ -113,26 +106,21 @@ TEST_F(Log, TheLevelHidesWhatIsBelowIt) {
   log::warn("unimportant");
   log::error("important");
   const std::string errors = testing::internal::GetCapturedStderr();
-  EXPECT_FALSE(contains(errors, "unimportant"));
-  EXPECT_TRUE(contains(errors, "error: important"));
+  EXPECT_FALSE(test::mentions(errors, "unimportant"));
+  EXPECT_MENTIONS(errors, "error: important");
 }
 
 TEST_F(Log, AMessageWithBracesIsNotAFormat) {
   testing::internal::CaptureStderr();
   log::info("{} and {0} and %v");
-  EXPECT_TRUE(contains(testing::internal::GetCapturedStderr(), "{} and {0} and %v"));
+  EXPECT_MENTIONS(testing::internal::GetCapturedStderr(), "{} and {0} and %v");
 }
 
 TEST_F(Log, AFolderThatCannotBeMadeIsAStoreErrorNamingTheFile) {
   write_file_atomically(directory_ / "plain", "a file, not a folder");
   log::Options bad = options(0, 1);
   bad.directory = directory_ / "plain" / "log";
-  try {
-    log::open(bad);
-    FAIL() << "expected a StoreError";
-  } catch (const StoreError& error) {
-    EXPECT_TRUE(contains(error.what(), "plain/log/rank-0000.log"));
-  }
+  EXPECT_MENTIONS(test::message_of<StoreError>([&] { log::open(bad); }), "plain/log/rank-0000.log");
 }
 
 TEST_F(Log, MessagesFromSeveralThreadsStayWhole) {
@@ -164,10 +152,10 @@ TEST_F(Log, ProgressWithoutATerminalIsALineEachIntervalAndASummary) {
     progress.update(40);
   }
   const std::string errors = testing::internal::GetCapturedStderr();
-  EXPECT_TRUE(contains(errors, "calibrate: 25%  10/40 windows"));
-  EXPECT_TRUE(contains(errors, "left  layer 3"));
-  EXPECT_TRUE(contains(errors, "calibrate: 40 windows in"));
-  EXPECT_FALSE(contains(errors, "\r"));
+  EXPECT_MENTIONS(errors, "calibrate: 25%  10/40 windows");
+  EXPECT_MENTIONS(errors, "left  layer 3");
+  EXPECT_MENTIONS(errors, "calibrate: 40 windows in");
+  EXPECT_FALSE(test::mentions(errors, "\r"));
 }
 
 TEST_F(Log, ProgressKeepsToItsInterval) {
@@ -179,7 +167,7 @@ TEST_F(Log, ProgressKeepsToItsInterval) {
   }
   const std::string errors = testing::internal::GetCapturedStderr();
   EXPECT_EQ(std::count(errors.begin(), errors.end(), '\n'), 1);
-  EXPECT_TRUE(contains(errors, "fine-tune: 700 of 1 000 steps"));
+  EXPECT_MENTIONS(errors, "fine-tune: 700 of 1 000 steps");
 }
 
 TEST_F(Log, ProgressIsSilentOnOtherRanks) {
@@ -201,9 +189,9 @@ TEST_F(Log, ProgressOnATerminalIsOneLineThatMessagesDoNotTear) {
     progress.update(200);
   });
   if (shown.empty()) GTEST_SKIP() << "no pseudo-terminal here";
-  EXPECT_TRUE(contains(shown, "\rtokenize: 25%  50/200 documents"));
-  EXPECT_TRUE(contains(shown, "in between\r\ntokenize: 25%"));  // the live line is drawn again below the message
-  EXPECT_TRUE(contains(shown, "tokenize: 200 documents in"));
+  EXPECT_MENTIONS(shown, "\rtokenize: 25%  50/200 documents");
+  EXPECT_MENTIONS(shown, "in between\r\ntokenize: 25%");  // the live line is drawn again below the message
+  EXPECT_MENTIONS(shown, "tokenize: 200 documents in");
 }
 
 TEST(FitToWidth, CutsWholeCodePointsSoThatALineNeverWraps) {

@@ -12,6 +12,7 @@
 #include <filesystem>
 
 #include "model/autocast_scope.hpp"
+#include "support/shared_data.hpp"
 #include "tercet/model/decoder.hpp"
 
 namespace tercet {
@@ -44,9 +45,7 @@ std::array<double, 3> step(const Decoder& teacher, Decoder& student, const at::T
 }
 
 TEST(DISABLED_Speed, TeacherForwardAndStudentStepOnRefLlama3M) {
-  const char* shared = std::getenv("TERCET_SHARED");
-  const std::filesystem::path folder =
-      std::filesystem::path(shared != nullptr ? shared : "../shared") / "data/models/ref_llama_3M/hf";
+  const std::filesystem::path folder = test::shared_data() / "models/ref_llama_3M/hf";
   if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no model at " << folder;
   const Decoder teacher = Decoder::load(read_model_config(folder), *open_weights(folder));
   Decoder student = teacher.clone();

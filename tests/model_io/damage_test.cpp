@@ -3,7 +3,7 @@
 
 #include <functional>
 
-#include "support.hpp"
+#include "support/scratch_folder.hpp"
 #include "tercet/model_io/torch_file.hpp"
 #include "tercet/model_io/weights.hpp"
 
@@ -16,13 +16,13 @@ namespace tercet {
 namespace {
 
 int refused_of_damaged(const std::filesystem::path& file, const std::function<void()>& read) {
-  const std::string whole = testing::read_bytes(file);
+  const std::string whole = read_file(file);
   int refused = 0;
   for (std::size_t i = 0; i < whole.size(); ++i) {
     for (const char mask : {'\x01', '\x80', '\xff'}) {
       std::string damaged = whole;
       damaged[i] = static_cast<char>(damaged[i] ^ mask);
-      testing::write_bytes(file, damaged);
+      test::write_text_file(file, damaged);
       try {
         read();
       } catch (const DataError&) {
@@ -34,7 +34,7 @@ int refused_of_damaged(const std::filesystem::path& file, const std::function<vo
 }
 
 TEST(Damage, OfASafetensorsFileIsReadOrRefused) {
-  const testing::TemporaryFolder folder;
+  const test::ScratchFolder folder;
   const auto file = folder / "model.safetensors";
   write_safetensors(file, {{"a", at::arange(3, at::kFloat)}, {"b", at::arange(2, at::kHalf)}});
   EXPECT_GT(refused_of_damaged(file,
@@ -47,7 +47,7 @@ TEST(Damage, OfASafetensorsFileIsReadOrRefused) {
 }
 
 TEST(Damage, OfATorchFileIsReadOrRefused) {
-  const testing::TemporaryFolder folder;
+  const test::ScratchFolder folder;
   const auto file = folder / "model.pt";
   const at::Tensor shared = at::arange(4, at::kFloat);
   write_torch_file(file, TorchDict{{"a", shared}, {"b", shared.slice(0, 1, 3)}, {"c", TorchList{1.5, true}}});

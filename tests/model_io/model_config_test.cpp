@@ -2,13 +2,15 @@
 
 #include <nlohmann/json.hpp>
 
-#include "support.hpp"
+#include "support/errors.hpp"
+#include "support/scratch_folder.hpp"
+#include "support/shared_data.hpp"
 
 namespace tercet {
 namespace {
 
 using nlohmann::json;
-using testing::data_error;
+using test::message_of;
 
 const json kLlama = {{"model_type", "llama"},       {"vocab_size", 512},      {"hidden_size", 64},
                      {"intermediate_size", 172},    {"num_hidden_layers", 5}, {"num_attention_heads", 8},
@@ -134,7 +136,7 @@ TEST(ModelConfig, RefusesWhatIsNotImplementedNamingKeyValueAndWhatIs) {
       {{{"rope_parameters", {{"full_attention", {{"rope_theta", 1e4}}}}}}, "full_attention"},
       {{{"model_type", "mistral"}, {"attention_bias", true}}, "attention_bias"}};
   for (const auto& [changes, key] : cases) {
-    const std::string message = data_error([&] { parse(with(kLlama, changes)); });
+    const std::string message = message_of<DataError>([&] { parse(with(kLlama, changes)); });
     EXPECT_MENTIONS(message, key);
     EXPECT_MENTIONS(message, "folder/config.json");
   }
@@ -154,22 +156,22 @@ TEST(ModelConfig, RefusesSizesThatAreMissingWrongOrInconsistent) {
                                                            {{{"head_dim", 1 << 19}}, "num_attention_heads"},
                                                            {{{"tie_word_embeddings", 1}}, "tie_word_embeddings"}};
   for (const auto& [changes, key] : cases) {
-    EXPECT_MENTIONS(data_error([&] { parse(with(kLlama, changes)); }), "'" + key + "'");
+    EXPECT_MENTIONS(message_of<DataError>([&] { parse(with(kLlama, changes)); }), "'" + key + "'");
   }
 }
 
 TEST(ModelConfig, RefusesTextThatIsNoPlainJsonObject) {
-  EXPECT_MENTIONS(data_error([] { parse_model_config("{", "config.json"); }), "JSON");
-  EXPECT_MENTIONS(data_error([] { parse_model_config("[1]", "config.json"); }), "object");
-  EXPECT_MENTIONS(data_error([] { parse_model_config(R"({"a":1,"a":2})", "config.json"); }), "twice");
+  EXPECT_MENTIONS(message_of<DataError>([] { parse_model_config("{", "config.json"); }), "JSON");
+  EXPECT_MENTIONS(message_of<DataError>([] { parse_model_config("[1]", "config.json"); }), "object");
+  EXPECT_MENTIONS(message_of<DataError>([] { parse_model_config(R"({"a":1,"a":2})", "config.json"); }), "twice");
   const std::string deep = "{\"vocab_size\":" + std::string(1 << 20, '[');
-  EXPECT_MENTIONS(data_error([&] { parse_model_config(deep, "config.json"); }), "nested");
+  EXPECT_MENTIONS(message_of<DataError>([&] { parse_model_config(deep, "config.json"); }), "nested");
 }
 
 TEST(ModelConfig, RefusesAFolderWithoutConfig) {
-  const testing::TemporaryFolder folder;
-  EXPECT_MENTIONS(data_error([&] { read_model_config(folder.path()); }), "config.json");
-  EXPECT_MENTIONS(data_error([&] { read_model_config(folder / "absent"); }), "not a folder");
+  const test::ScratchFolder folder;
+  EXPECT_MENTIONS(message_of<DataError>([&] { read_model_config(folder.path()); }), "config.json");
+  EXPECT_MENTIONS(message_of<DataError>([&] { read_model_config(folder / "absent"); }), "not a folder");
 }
 
 TEST(ModelConfig, WritesAConfigThatReadsBackTheSame) {
@@ -187,9 +189,9 @@ TEST(ModelConfig, WritesAConfigThatReadsBackTheSame) {
 }
 
 TEST(ModelConfig, ReadsTheRealModels) {
-  if (!std::filesystem::exists(testing::shared_models())) GTEST_SKIP() << "shared data is not here";
+  if (!std::filesystem::exists(test::shared_data() / "models")) GTEST_SKIP() << "shared data is not here";
   for (const std::string name : {"stories260K", "babyllama_tok105", "ref_llama_3M"}) {
-    const ModelConfig config = read_model_config(testing::shared_models() / name / "hf");
+    const ModelConfig config = read_model_config(test::shared_data() / "models" / name / "hf");
     EXPECT_EQ(config.family, Family::kLlama);
     EXPECT_EQ(config.heads * config.head_dim, config.hidden_size);
     EXPECT_TRUE(config.tied_head);

@@ -3,13 +3,13 @@
 #include <ATen/ops/equal.h>
 
 #include "model_io/pickle_reader.hpp"
-#include "support.hpp"
+#include "support/errors.hpp"
 
 namespace tercet {
 namespace {
 
 using namespace std::string_literals;
-using testing::data_error;
+using test::message_of;
 
 const std::string kProtocol = "\x80\x02"s;
 
@@ -22,7 +22,7 @@ TorchValue read(const std::string& body) {
 }
 
 std::string refusal(const std::string& body) {
-  const std::string message = data_error([&] { read(body); });
+  const std::string message = message_of<DataError>([&] { read(body); });
   EXPECT_MENTIONS(message, "file.bin");
   return message;
 }

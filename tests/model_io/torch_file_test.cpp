@@ -8,14 +8,15 @@
 
 #include <csignal>
 
-#include "support.hpp"
+#include "support/errors.hpp"
+#include "support/scratch_folder.hpp"
 #include "tercet/model_io/weights.hpp"
 
 namespace tercet {
 namespace {
 
-using testing::data_error;
-using testing::TemporaryFolder;
+using test::message_of;
+using test::ScratchFolder;
 
 const at::Tensor& tensor_of(const TorchValue& dict, const std::string& key) {
   return std::get<at::Tensor>(torch_entry(std::get<TorchDict>(dict), key, "test"));
@@ -43,7 +44,7 @@ TorchDict some_values() {
 }
 
 TEST(TorchFile, ReadsBackWhatItWrites) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   write_torch_file(folder / "a.pt", some_values());
   const TorchValue read = read_torch_file(folder / "a.pt");
   for (const auto& [key, value] : some_values()) {
@@ -63,7 +64,7 @@ TEST(TorchFile, ReadsBackWhatItWrites) {
 }
 
 TEST(TorchFile, KeepsTiedTensorsSharedAndWritesSlicesCompactly) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   write_torch_file(folder / "a.pt", some_values());
   const TorchValue read = read_torch_file(folder / "a.pt");
   EXPECT_EQ(tensor_of(read, "embedding").const_data_ptr(), tensor_of(read, "head").const_data_ptr());
@@ -72,14 +73,14 @@ TEST(TorchFile, KeepsTiedTensorsSharedAndWritesSlicesCompactly) {
 }
 
 TEST(TorchFile, WritesTheSameBytesTwice) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   write_torch_file(folder / "a.pt", some_values());
   write_torch_file(folder / "b.pt", some_values());
-  EXPECT_EQ(testing::read_bytes(folder / "a.pt"), testing::read_bytes(folder / "b.pt"));
+  EXPECT_EQ(read_file(folder / "a.pt"), read_file(folder / "b.pt"));
 }
 
 TEST(TorchFile, CostsFewBytesPerTensor) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   TorchDict many;
   for (int i = 0; i < 200; ++i) many.emplace_back("model.layers." + std::to_string(i), at::zeros({64}, at::kByte));
   write_torch_file(folder / "a.pt", many);
@@ -88,7 +89,7 @@ TEST(TorchFile, CostsFewBytesPerTensor) {
 }
 
 TEST(TorchFile, TensorsOutliveTheReader) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   write_torch_file(folder / "a.pt", some_values());
   const at::Tensor kept = tensor_of(read_torch_file(folder / "a.pt"), "embedding");
   std::filesystem::remove(folder / "a.pt");
@@ -96,36 +97,36 @@ TEST(TorchFile, TensorsOutliveTheReader) {
 }
 
 TEST(TorchFile, RefusesEveryTruncation) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   write_torch_file(folder / "a.pt", some_values());
-  const std::string whole = testing::read_bytes(folder / "a.pt");
+  const std::string whole = read_file(folder / "a.pt");
   for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{40}, whole.size() / 2, whole.size() - 1}) {
-    testing::write_bytes(folder / "cut.pt", whole.substr(0, size));
-    EXPECT_MENTIONS(data_error([&] { read_torch_file(folder / "cut.pt"); }), "cut.pt");
+    test::write_text_file(folder / "cut.pt", whole.substr(0, size));
+    EXPECT_MENTIONS(message_of<DataError>([&] { read_torch_file(folder / "cut.pt"); }), "cut.pt");
   }
 }
 
 TEST(TorchFile, TellsHowToConvertTheOldFormat) {
-  const TemporaryFolder folder;
-  testing::write_bytes(folder / "old.bin",
-                       std::string("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", 15));
-  const std::string message = data_error([&] { read_torch_file(folder / "old.bin"); });
+  const ScratchFolder folder;
+  test::write_text_file(folder / "old.bin",
+                        std::string("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", 15));
+  const std::string message = message_of<DataError>([&] { read_torch_file(folder / "old.bin"); });
   EXPECT_MENTIONS(message, "before 1.6");
   EXPECT_MENTIONS(message, "torch.save(torch.load(");
 }
 
 TEST(TorchFile, RefusesToWriteWhereItCannot) {
   EXPECT_THROW(write_torch_file("/nowhere/at/all/a.pt", some_values()), StoreError);
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   EXPECT_THROW(write_torch_file(folder / "a.pt", TorchDict{{"a", at::Tensor()}}), StoreError);
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
 }
 
 // The archive writer of LibTorch throws from its destructor when a write fails, which would end the program.
 TEST(TorchFile, SurvivesADiskThatFillsUpAndLeavesTheOldFile) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   write_torch_file(folder / "a.pt", TorchDict{{"old", at::ones({2})}});
-  const std::string old = testing::read_bytes(folder / "a.pt");
+  const std::string old = read_file(folder / "a.pt");
   std::signal(SIGXFSZ, SIG_IGN);
   rlimit before{};
   ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
@@ -134,33 +135,33 @@ TEST(TorchFile, SurvivesADiskThatFillsUpAndLeavesTheOldFile) {
   EXPECT_THROW(write_torch_file(folder / "a.pt", TorchDict{{"new", at::ones({100'000})}}), StoreError);
   EXPECT_THROW(write_safetensors(folder / "a.safetensors", {{"new", at::ones({100'000})}}), StoreError);
   ::setrlimit(RLIMIT_FSIZE, &before);
-  EXPECT_EQ(testing::read_bytes(folder / "a.pt"), old);
+  EXPECT_EQ(read_file(folder / "a.pt"), old);
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1) << "only the old file";
 }
 
 TEST(TorchFile, NamesAnEntryThatIsMissing) {
-  EXPECT_MENTIONS(data_error([] { torch_entry({}, "codes", "file.pt"); }), "'codes'");
+  EXPECT_MENTIONS(message_of<DataError>([] { torch_entry({}, "codes", "file.pt"); }), "'codes'");
 }
 
 TEST(TorchWeights, ReadsAFlatStateDictAndRefusesOtherEntries) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   write_torch_file(folder / "pytorch_model.bin", TorchDict{{"a", at::ones({2}, at::kBFloat16)}});
   const auto weights = open_weights(folder.path());
   EXPECT_EQ(weights->tensors().at("a").dtype, "BF16");
   EXPECT_TRUE(at::equal(weights->tensor("a"), at::ones({2}, at::kBFloat16)));
-  EXPECT_MENTIONS(data_error([&] { weights->tensor("b"); }), "'b'");
+  EXPECT_MENTIONS(message_of<DataError>([&] { weights->tensor("b"); }), "'b'");
   write_torch_file(folder / "pytorch_model.bin", TorchDict{{"step", std::int64_t{3}}});
-  EXPECT_MENTIONS(data_error([&] { open_weights(folder.path()); }), "'step'");
+  EXPECT_MENTIONS(message_of<DataError>([&] { open_weights(folder.path()); }), "'step'");
   write_torch_file(folder / "pytorch_model.bin", TorchList{});
-  EXPECT_MENTIONS(data_error([&] { open_weights(folder.path()); }), "no dict");
+  EXPECT_MENTIONS(message_of<DataError>([&] { open_weights(folder.path()); }), "no dict");
 }
 
 TEST(TorchWeights, ReadsShardsByIndex) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   write_torch_file(folder / "part-1.bin", TorchDict{{"a", at::ones({2})}});
   write_torch_file(folder / "part-2.bin", TorchDict{{"b", at::zeros({2})}});
-  testing::write_bytes(folder / "pytorch_model.bin.index.json",
-                       R"({"weight_map": {"a": "part-1.bin", "b": "part-2.bin"}})");
+  test::write_text_file(folder / "pytorch_model.bin.index.json",
+                        R"({"weight_map": {"a": "part-1.bin", "b": "part-2.bin"}})");
   EXPECT_TRUE(at::equal(open_weights(folder.path())->tensor("b"), at::zeros({2})));
 }
 

@@ -7,7 +7,7 @@
 #include <set>
 
 #include "model_io/dtype.hpp"
-#include "support.hpp"
+#include "support/errors.hpp"
 #include "tercet/model_io/torch_file.hpp"
 
 namespace tercet {
@@ -47,7 +47,7 @@ TEST_F(TorchParity, ReadsEveryFileOfPythonToTheByte) {
   int files = 0;
   for (const auto& entry : fs::directory_iterator(folder_ / "made_by_python")) {
     if (entry.path().extension() != ".pt") continue;
-    const auto expected = nlohmann::json::parse(testing::read_bytes(fs::path(entry.path()).replace_extension("json")));
+    const auto expected = nlohmann::json::parse(read_file(fs::path(entry.path()).replace_extension("json")));
     const TorchValue value = read_torch_file(entry.path());
     const auto& dict = std::get<TorchDict>(value);
     EXPECT_EQ(dict.size(), expected.size()) << entry.path();
@@ -72,7 +72,7 @@ TEST_F(TorchParity, KeepsSharingOfPythonsFiles) {
 TEST_F(TorchParity, RefusesWhatIsNoPlainData) {
   int files = 0;
   for (const auto& entry : fs::directory_iterator(folder_ / "refused")) {
-    const std::string message = testing::data_error([&] { read_torch_file(entry.path()); });
+    const std::string message = test::message_of<DataError>([&] { read_torch_file(entry.path()); });
     std::cout << message << "\n";
     EXPECT_MENTIONS(message, entry.path().filename().string());
     ++files;

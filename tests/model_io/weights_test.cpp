@@ -7,16 +7,18 @@
 
 #include <nlohmann/json.hpp>
 
-#include "support.hpp"
+#include "support/errors.hpp"
+#include "support/scratch_folder.hpp"
+#include "support/shared_data.hpp"
 #include "tercet/model_io/torch_file.hpp"
 
 namespace tercet {
 namespace {
 
 using nlohmann::json;
-using testing::data_error;
-using testing::TemporaryFolder;
-using testing::write_bytes;
+using test::message_of;
+using test::ScratchFolder;
+using test::write_text_file;
 
 // A safetensors file as its bytes, from any header and data.
 std::string raw_file(const std::string& header, std::size_t data_bytes) {
@@ -31,9 +33,9 @@ json entry(const std::string& dtype, const json& shape, std::uint64_t begin, std
 }
 
 std::string refusal(const std::string& bytes) {
-  const TemporaryFolder folder;
-  write_bytes(folder / "model.safetensors", bytes);
-  const std::string message = data_error([&] { open_weights(folder.path()); });
+  const ScratchFolder folder;
+  write_text_file(folder / "model.safetensors", bytes);
+  const std::string message = message_of<DataError>([&] { open_weights(folder.path()); });
   EXPECT_MENTIONS(message, "model.safetensors");
   return message;
 }
@@ -50,7 +52,7 @@ NamedTensors some_tensors() {
 }
 
 TEST(Safetensors, ReadsBackWhatItWrites) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   write_safetensors(folder / "model.safetensors", some_tensors(), {{"note", "test"}});
   const auto weights = open_weights(folder.path());
   EXPECT_EQ(weights->tensors().size(), some_tensors().size());
@@ -64,11 +66,11 @@ TEST(Safetensors, ReadsBackWhatItWrites) {
 }
 
 TEST(Safetensors, WritesTheSameBytesTwiceAndAlignsEveryTensor) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   write_safetensors(folder / "a.safetensors", some_tensors());
   write_safetensors(folder / "b.safetensors", some_tensors());
-  const std::string bytes = testing::read_bytes(folder / "a.safetensors");
-  EXPECT_EQ(bytes, testing::read_bytes(folder / "b.safetensors"));
+  const std::string bytes = read_file(folder / "a.safetensors");
+  EXPECT_EQ(bytes, read_file(folder / "b.safetensors"));
   std::uint64_t length = 0;
   std::memcpy(&length, bytes.data(), 8);
   EXPECT_EQ(length % 8, 0);
@@ -80,9 +82,9 @@ TEST(Safetensors, WritesTheSameBytesTwiceAndAlignsEveryTensor) {
 }
 
 TEST(Safetensors, RefusesToWriteOneNameTwice) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   const NamedTensors twice = {{"a", at::ones({1})}, {"a", at::ones({1})}};
-  EXPECT_MENTIONS(data_error([&] { write_safetensors(folder / "x", twice); }), "'a'");
+  EXPECT_MENTIONS(message_of<DataError>([&] { write_safetensors(folder / "x", twice); }), "'a'");
   EXPECT_FALSE(std::filesystem::exists(folder / "x"));
 }
 
@@ -91,25 +93,25 @@ TEST(Safetensors, LeavesNothingBehindWhereItCannotWrite) {
 }
 
 TEST(Safetensors, KeepsTheMappingAliveForItsTensors) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   write_safetensors(folder / "model.safetensors", some_tensors());
   at::Tensor kept = open_weights(folder.path())->tensor("half");
   EXPECT_TRUE(at::equal(kept, some_tensors()[1].second));
 }
 
 TEST(Safetensors, CopiesATensorThatIsNotAligned) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   const json header = {{"a", entry("U8", {1}, 0, 1)}, {"b", entry("F32", {2}, 1, 9)}};
-  write_bytes(folder / "model.safetensors", raw_file(header.dump(), 9));
+  write_text_file(folder / "model.safetensors", raw_file(header.dump(), 9));
   const at::Tensor b = open_weights(folder.path())->tensor("b");
   EXPECT_EQ(reinterpret_cast<std::uintptr_t>(b.const_data_ptr()) % 4, 0);
   EXPECT_EQ(b.view(at::kInt).select(0, 1).item<int>(), 0x01010101);
 }
 
 TEST(Safetensors, RefusesEveryTruncation) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   write_safetensors(folder / "model.safetensors", some_tensors());
-  const std::string whole = testing::read_bytes(folder / "model.safetensors");
+  const std::string whole = read_file(folder / "model.safetensors");
   for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{9}, whole.size() / 2, whole.size() - 1}) {
     refusal(whole.substr(0, size));
   }
@@ -159,15 +161,15 @@ TEST(Safetensors, RefusesOneNameTwiceAndMetadataThatIsNoText) {
 }
 
 TEST(Weights, NamesATensorThatIsMissing) {
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   write_safetensors(folder / "model.safetensors", some_tensors());
   const auto weights = open_weights(folder.path());
-  EXPECT_MENTIONS(data_error([&] { weights->tensor("lm_head.weight"); }), "'lm_head.weight'");
+  EXPECT_MENTIONS(message_of<DataError>([&] { weights->tensor("lm_head.weight"); }), "'lm_head.weight'");
 }
 
 TEST(Weights, ListsWhatItLookedFor) {
-  const TemporaryFolder folder;
-  const std::string message = data_error([&] { open_weights(folder.path()); });
+  const ScratchFolder folder;
+  const std::string message = message_of<DataError>([&] { open_weights(folder.path()); });
   for (const std::string name : {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"}) {
     EXPECT_MENTIONS(message, name);
   }
@@ -181,13 +183,13 @@ class ShardedWeightsTest : public ::testing::Test {
   }
   std::string refused(const json& map) {
     index(map);
-    return data_error([&] { open_weights(folder_.path()); });
+    return message_of<DataError>([&] { open_weights(folder_.path()); });
   }
   void index(const json& map) {
     const json object = {{"metadata", {{"total_size", 20}}}, {"weight_map", map}};
-    write_bytes(folder_ / "model.safetensors.index.json", object.dump());
+    write_text_file(folder_ / "model.safetensors.index.json", object.dump());
   }
-  TemporaryFolder folder_;
+  ScratchFolder folder_;
 };
 
 TEST_F(ShardedWeightsTest, FindsEachTensorInItsFile) {
@@ -197,7 +199,7 @@ TEST_F(ShardedWeightsTest, FindsEachTensorInItsFile) {
   EXPECT_EQ(weights->files().size(), 2);
   EXPECT_EQ(weights->bytes(), std::filesystem::file_size(folder_ / "one.safetensors") +
                                   std::filesystem::file_size(folder_ / "two.safetensors"));
-  EXPECT_MENTIONS(data_error([&] { weights->tensor("c"); }), "'c'");
+  EXPECT_MENTIONS(message_of<DataError>([&] { weights->tensor("c"); }), "'c'");
 }
 
 TEST_F(ShardedWeightsTest, RefusesAnIndexThatDoesNotFitItsFiles) {
@@ -210,7 +212,7 @@ TEST_F(ShardedWeightsTest, RefusesAnIndexThatDoesNotFitItsFiles) {
 }
 
 TEST_F(ShardedWeightsTest, NeverLeavesTheFolder) {
-  const TemporaryFolder outside;
+  const ScratchFolder outside;
   write_safetensors(outside / "secret.safetensors", {{"a", at::ones({2})}});
   EXPECT_MENTIONS(refused({{"a", (outside / "secret.safetensors").string()}}), "refused");
   EXPECT_MENTIONS(refused({{"a", "../" + outside.path().filename().string() + "/secret.safetensors"}}), "'..'");
@@ -219,9 +221,9 @@ TEST_F(ShardedWeightsTest, NeverLeavesTheFolder) {
 }
 
 TEST(Weights, ReadsTheRealModels) {
-  if (!std::filesystem::exists(testing::shared_models())) GTEST_SKIP() << "shared data is not here";
+  if (!std::filesystem::exists(test::shared_data() / "models")) GTEST_SKIP() << "shared data is not here";
   std::int64_t elements = 0;
-  const auto weights = open_weights(testing::shared_models() / "stories260K" / "hf");
+  const auto weights = open_weights(test::shared_data() / "models" / "stories260K" / "hf");
   for (const auto& [name, info] : weights->tensors()) elements += weights->tensor(name).numel();
   EXPECT_EQ(elements, 260'032);
 }

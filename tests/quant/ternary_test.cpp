@@ -110,6 +110,7 @@ TEST_P(EveryTernarySpec, packing_keeps_every_trit_and_training_sees_the_stored_v
   EXPECT_TRUE(at::equal(unpack_trits(stored), ternary.trits));
   EXPECT_EQ(stored.codes.size(1), (columns + 3) / 4);
   EXPECT_EQ(stored_bytes(stored), expected_bytes(stored.shape, spec));
+  EXPECT_TRUE(at::equal(storage_scales(weight, spec), stored.scales));
   at::Tensor seen = at::zeros_like(weight);
   fake_quantize(weight, spec, {}, seen);
   EXPECT_TRUE(at::equal(seen, dequantize(stored)));
@@ -132,6 +133,7 @@ TEST(StoredTensor, code_layout_is_the_documented_one) {
 TEST(StoredTensor, int8_rows_reach_127_and_training_sees_the_stored_values) {
   const at::Tensor weight = at::randn({5, 33}) * 0.3;
   const StoredTensor stored = store_int8(weight);
+  EXPECT_TRUE(at::equal(storage_scales(weight, stored.spec), stored.scales));
   EXPECT_EQ(stored.codes.to(at::kInt).abs().amax(1).min().item<int>(), 127);
   at::Tensor seen = at::zeros_like(weight);
   fake_quantize(weight, stored.spec, {}, seen);

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "sample_run.hpp"
+#include "support/scratch_folder.hpp"
 #include "tercet/base/hash.hpp"
 
 namespace tercet {

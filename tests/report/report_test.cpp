@@ -6,6 +6,8 @@
 #include <limits>
 
 #include "sample_run.hpp"
+#include "support/errors.hpp"
+#include "support/scratch_folder.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/report/status.hpp"
 
@@ -151,12 +153,8 @@ TEST_F(ReportOfARun, TakesTheJournalWhenTheRunFileIsDamaged) {
 }
 
 TEST_F(ReportOfARun, OfAFolderThatHoldsNoneSaysWhatToGive) {
-  try {
-    report_text(folder());
-    FAIL() << "nothing was thrown";
-  } catch (const StoreError& error) {
-    expect_contains(error.what(), {folder().string(), "holds no run", "output folder"});
-  }
+  expect_contains(test::message_of<StoreError>([&] { report_text(folder()); }),
+                  {folder().string(), "holds no run", "output folder"});
 }
 
 TEST(Status, SaysInWordsAndCodesWhatBecameOfTheRun) {

@@ -5,10 +5,10 @@
 #include <signal.h>
 #include <sys/resource.h>
 
-#include "scratch.hpp"
 #include "store/manifest.hpp"
 #include "store/state_file.hpp"
-#include "support/mpi_main.hpp"
+#include "support/errors.hpp"
+#include "support/shared_scratch_folder.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
 #include "tercet/store/checkpoint.hpp"
@@ -43,15 +43,8 @@ void expect_same(const StateTensors& read, const StateTensors& saved) {
   }
 }
 
-// One folder for all ranks; rank 0 makes and removes it.
 class SharedCheckpoints : public testing::Test {
  protected:
-  SharedCheckpoints() {
-    if (world().is_root()) scratch_ = std::make_unique<test::ScratchFolder>();
-    folder_ = broadcast_string(world(), scratch_ ? (scratch_->path() / "checkpoints").string() : "");
-  }
-  ~SharedCheckpoints() override { world().barrier(); }  // nobody reads any more
-
   static Communicator& world() { return test::world(); }
   void save(std::int64_t step, double first) {
     save_checkpoint(world(), {folder_, 9}, step, sample_state(first), kMetadata);
@@ -63,10 +56,8 @@ class SharedCheckpoints : public testing::Test {
       return std::string();
     });
   }
-  fs::path folder_;
-
- private:
-  std::unique_ptr<test::ScratchFolder> scratch_;
+  const test::SharedScratchFolder scratch_;
+  const fs::path folder_ = scratch_.path() / "checkpoints";
 };
 
 TEST_F(SharedCheckpoints, GiveAllRanksAllTensors) {

@@ -11,9 +11,10 @@
 
 #include <algorithm>
 
-#include "scratch.hpp"
 #include "store/manifest.hpp"
 #include "store/state_file.hpp"
+#include "support/errors.hpp"
+#include "support/scratch_folder.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
 

@@ -5,8 +5,9 @@
 #include <cmath>
 #include <limits>
 
-#include "scratch.hpp"
 #include "store/records.hpp"
+#include "support/errors.hpp"
+#include "support/scratch_folder.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
 

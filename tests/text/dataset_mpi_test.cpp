@@ -1,32 +1,13 @@
 // The token files, and the errors, are the same for any number of ranks.
 #include <gtest/gtest.h>
 
-#include "support/mpi_main.hpp"
+#include "support/shared_scratch_folder.hpp"
 #include "tercet/base/hash.hpp"
 #include "tercet/text/dataset.hpp"
 #include "text/text_test_support.hpp"
 
 namespace tercet::test {
 namespace {
-
-// A folder that rank 0 makes and all ranks see.
-class SharedFolder {
- public:
-  SharedFolder() {
-    if (world().is_root()) folder_ = std::make_unique<ScratchFolder>("mpi");
-    path_ = broadcast_string(world(), folder_ ? folder_->path().string() : "");
-  }
-  ~SharedFolder() { world().barrier(); }
-  void write(const std::string& name, const std::string& content) {
-    if (folder_) folder_->write(name, content);
-    world().barrier();
-  }
-  const fs::path& path() const { return path_; }
-
- private:
-  std::unique_ptr<ScratchFolder> folder_;
-  fs::path path_;
-};
 
 // About 5 MiB, so that several blocks are dealt: text whose words depend on their place.
 std::string long_text() {
@@ -54,7 +35,7 @@ std::string hashes_of(const fs::path& cache) {
 }
 
 TEST(DatasetOnRanks, IsByteForByteThatOfOneRank) {
-  SharedFolder folder;
+  SharedScratchFolder folder;
   folder.write("texts/a.txt", long_text());
   folder.write("texts/b.jsonl", "{\"text\": \"one\"}\n{\"text\": \"two\"}\n");
   if (world().is_root()) write_byte_tokenizer(folder.path() / "tokenizer");
@@ -64,8 +45,8 @@ TEST(DatasetOnRanks, IsByteForByteThatOfOneRank) {
   const Dataset together = Dataset::prepare(world(), options, *tokenizer);
   DatasetOptions alone_options = options;
   alone_options.cache = folder.path() / ("alone-" + std::to_string(world().rank()));
-  SingleRank single;
-  const Dataset alone = Dataset::prepare(single, alone_options, *tokenizer);
+  const auto single = make_self_communicator();
+  const Dataset alone = Dataset::prepare(*single, alone_options, *tokenizer);
   EXPECT_EQ(hashes_of(options.cache), hashes_of(alone_options.cache));
   EXPECT_EQ(together.training_tokens(), alone.training_tokens());
   EXPECT_EQ(together.sources()[0].held_out_documents, alone.sources()[0].held_out_documents);
@@ -76,7 +57,7 @@ TEST(DatasetOnRanks, IsByteForByteThatOfOneRank) {
 }
 
 TEST(DatasetOnRanks, AnErrorOfOneRankReachesAll) {
-  SharedFolder folder;
+  SharedScratchFolder folder;
   std::string lines;
   for (int i = 0; i < 40; ++i) lines += "{\"text\": \"" + std::string(100'000, 'x') + "\"}\n";
   folder.write("texts/a.jsonl", lines + "nonsense\n");  // in the last block
@@ -84,7 +65,7 @@ TEST(DatasetOnRanks, AnErrorOfOneRankReachesAll) {
   world().barrier();
   const auto tokenizer = open_tokenizer(folder.path() / "tokenizer");
   const std::string error =
-      error_of<DataError>([&] { Dataset::prepare(world(), options_in(folder.path()), *tokenizer); });
+      message_of<DataError>([&] { Dataset::prepare(world(), options_in(folder.path()), *tokenizer); });
   EXPECT_NE(error.find("a.jsonl:41"), std::string::npos) << error;
   world().barrier();
   EXPECT_TRUE(fs::is_empty(folder.path() / "cache"));

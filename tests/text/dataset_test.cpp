@@ -56,11 +56,11 @@ class DatasetTest : public ::testing::Test {
     options.sequence_length = length;
     options.held_out_fraction = held_out;
     options.cache = folder_.path() / "cache";
-    return Dataset::prepare(comm_, options, *tokenizer_);
+    return Dataset::prepare(*comm_, options, *tokenizer_);
   }
 
   std::string refusal(const std::vector<TextSource>& sources) {
-    return error_of<DataError>([&] { prepare(sources); });
+    return message_of<DataError>([&] { prepare(sources); });
   }
 
   std::size_t files_in_cache() const {
@@ -68,7 +68,7 @@ class DatasetTest : public ::testing::Test {
   }
 
   ScratchFolder folder_;
-  SingleRank comm_;
+  std::unique_ptr<Communicator> comm_ = make_self_communicator();
   std::unique_ptr<Tokenizer> tokenizer_;
 };
 
@@ -186,8 +186,8 @@ TEST_F(DatasetTest, ReusesTheCacheAndMakesADamagedFileAgain) {
 TEST_F(DatasetTest, RefusesATokenFileThatIsNotOne) {
   folder_.write("short", "TERCETID");
   folder_.write("other", std::string(400, 'x'));
-  EXPECT_NE(error_of<DataError>([&] { TokenFile{path("short")}; }).find("only 8 bytes"), std::string::npos);
-  EXPECT_NE(error_of<DataError>([&] { TokenFile{path("other")}; }).find("first bytes"), std::string::npos);
+  EXPECT_NE(message_of<DataError>([&] { TokenFile{path("short")}; }).find("only 8 bytes"), std::string::npos);
+  EXPECT_NE(message_of<DataError>([&] { TokenFile{path("other")}; }).find("first bytes"), std::string::npos);
 }
 
 TEST_F(DatasetTest, HoldsDocumentsOutByTheirHash) {
@@ -202,7 +202,7 @@ TEST_F(DatasetTest, HoldsDocumentsOutByTheirHash) {
   EXPECT_EQ(dataset.training_tokens() + dataset.held_out_tokens(), record.tokens);
   EXPECT_EQ(dataset.held_out_windows(), record.held_out_tokens / 8);
   std::vector<std::int64_t> ids(8);
-  error_of<DataError>([&] { dataset.held_out_window(dataset.held_out_windows(), ids); });
+  message_of<DataError>([&] { dataset.held_out_window(dataset.held_out_windows(), ids); });
 }
 
 TEST_F(DatasetTest, AnEpochDrawsEachSequenceOnceAndTheNextInAnotherOrder) {
@@ -228,10 +228,10 @@ TEST_F(DatasetTest, DrawsSourcesInProportionToTheirWeights) {
 
 TEST_F(DatasetTest, RefusesOptionsThatMakeNoSense) {
   folder_.write("a.txt", std::string(64, 'a'));
-  error_of<ConfigError>([&] { prepare({}); });
-  error_of<ConfigError>([&] { prepare({{path("a.txt"), 0.0}}); });
-  error_of<ConfigError>([&] { prepare({{path("a.txt")}}, 0); });
-  error_of<ConfigError>([&] { prepare({{path("a.txt")}}, 8, 1.0); });
+  message_of<ConfigError>([&] { prepare({}); });
+  message_of<ConfigError>([&] { prepare({{path("a.txt"), 0.0}}); });
+  message_of<ConfigError>([&] { prepare({{path("a.txt")}}, 0); });
+  message_of<ConfigError>([&] { prepare({{path("a.txt")}}, 8, 1.0); });
 }
 
 TEST(Documents, EndAtBlankLinesOnceTheyAreLongEnough) {
@@ -272,8 +272,8 @@ TEST_F(DatasetTest, TokenizesAFileAsOneTextWithoutEndOfText) {
   folder_.write("a.txt", std::string(5000, 'x') + "\n\nend");
   EXPECT_EQ(tokenize_file(path("a.txt"), *tokenizer_).size(), 5005u);
   folder_.write("bad.txt", "\xFF");
-  error_of<DataError>([&] { tokenize_file(path("bad.txt"), *tokenizer_); });
-  error_of<DataError>([&] { tokenize_file(path("absent.txt"), *tokenizer_); });
+  message_of<DataError>([&] { tokenize_file(path("bad.txt"), *tokenizer_); });
+  message_of<DataError>([&] { tokenize_file(path("absent.txt"), *tokenizer_); });
 }
 
 }  // namespace

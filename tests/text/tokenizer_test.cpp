@@ -23,13 +23,13 @@ json small_document() {
 }
 
 std::unique_ptr<Tokenizer> open_document(const json& document) {
-  const ScratchFolder folder("json");
+  const ScratchFolder folder;
   folder.write("tokenizer.json", document.dump());
   return open_tokenizer(folder.path());
 }
 
 std::string refusal(const json& document) {
-  return error_of<DataError>([&] { open_document(document); });
+  return message_of<DataError>([&] { open_document(document); });
 }
 
 TEST(TokenizerJson, MergesByRankThenFromTheLeft) {
@@ -122,9 +122,9 @@ TEST(TokenizerJson, RefusesWhatItDoesNotKnowAndNamesIt) {
 }
 
 TEST(TokenizerJson, RefusesAFileThatIsNotJson) {
-  const ScratchFolder folder("broken");
+  const ScratchFolder folder;
   folder.write("tokenizer.json", "{\"model\": ");
-  EXPECT_NE(error_of<DataError>([&] { open_tokenizer(folder.path()); }).find("not valid JSON"), std::string::npos);
+  EXPECT_NE(message_of<DataError>([&] { open_tokenizer(folder.path()); }).find("not valid JSON"), std::string::npos);
 }
 
 TEST(TokenizerJson, DeepNestingIsAnErrorAndNoStackOverflow) {
@@ -137,27 +137,27 @@ TEST(TokenizerJson, DeepNestingIsAnErrorAndNoStackOverflow) {
 
 TEST(TokenizerJson, RefusesTextThatIsNotUtf8) {
   const auto tokenizer = open_document(small_document());
-  const std::string error = error_of<DataError>([&] { encode(*tokenizer, "ab\xC3("); });
+  const std::string error = message_of<DataError>([&] { encode(*tokenizer, "ab\xC3("); });
   EXPECT_NE(error.find("byte 2"), std::string::npos) << error;
 }
 
 TEST(OpenTokenizer, SaysWhatIsMissingInAFolderWithoutOne) {
-  const ScratchFolder folder("none");
-  const std::string error = error_of<DataError>([&] { open_tokenizer(folder.path()); });
+  const ScratchFolder folder;
+  const std::string error = message_of<DataError>([&] { open_tokenizer(folder.path()); });
   EXPECT_NE(error.find(folder.path().string()), std::string::npos) << error;
 }
 
 TEST(OpenTokenizer, RefusesADamagedSentencePieceModel) {
   for (const char* content : {"", "not a protocol buffer", "\x0a\xff\xff\xff\xff\x0f"}) {
-    const ScratchFolder folder("spm");
+    const ScratchFolder folder;
     folder.write("tokenizer.model", content);
-    const std::string error = error_of<DataError>([&] { open_tokenizer(folder.path()); });
+    const std::string error = message_of<DataError>([&] { open_tokenizer(folder.path()); });
     EXPECT_NE(error.find("tokenizer.model"), std::string::npos) << error;
   }
 }
 
 TEST(OpenTokenizer, ReadsVocabJsonWithMergesTxt) {
-  const ScratchFolder folder("gpt2");
+  const ScratchFolder folder;
   folder.write("vocab.json", R"({"a": 0, "b": 1, "ab": 2, "Ġ": 3, "Ġab": 4, "<|endoftext|>": 5})");
   folder.write("merges.txt", "#version: 0.2\na b\nĠ ab\n");
   const auto tokenizer = open_tokenizer(folder.path());
@@ -165,11 +165,11 @@ TEST(OpenTokenizer, ReadsVocabJsonWithMergesTxt) {
   EXPECT_EQ(tokenizer->decode({2, 4, 5, 0}), "ab ab<|endoftext|>a");
   EXPECT_EQ(tokenizer->eos_token(), 5);
   folder.write("merges.txt", "#version: 0.2\nab\n");
-  EXPECT_NE(error_of<DataError>([&] { open_tokenizer(folder.path()); }).find("line 2"), std::string::npos);
+  EXPECT_NE(message_of<DataError>([&] { open_tokenizer(folder.path()); }).find("line 2"), std::string::npos);
 }
 
 TEST(OpenTokenizer, FindsTheEndOfTextWhereTheFolderNamesIt) {
-  const ScratchFolder folder("eos");
+  const ScratchFolder folder;
   folder.write("tokenizer.json", small_document().dump());
   EXPECT_EQ(open_tokenizer(folder.path())->eos_token(), -1);
   folder.write("config.json", R"({"eos_token_id": [3, 1]})");
@@ -179,7 +179,7 @@ TEST(OpenTokenizer, FindsTheEndOfTextWhereTheFolderNamesIt) {
 }
 
 TEST(ByteTokenizer, GivesBackEveryByteAndEndsInId256) {
-  const ScratchFolder folder("bytes");
+  const ScratchFolder folder;
   write_byte_tokenizer(folder.path());
   const auto tokenizer = open_tokenizer(folder.path());
   const std::string text = std::string("a\0\n é😀", 10);
@@ -193,7 +193,7 @@ TEST(ByteTokenizer, GivesBackEveryByteAndEndsInId256) {
 }
 
 TEST(CopyTokenizer, CopiesTheFilesThatAreThere) {
-  const ScratchFolder folder("copy");
+  const ScratchFolder folder;
   write_byte_tokenizer(folder.path() / "from");
   folder.write("from/chat_template.jinja", "{{ x }}");
   folder.write("from/model.safetensors", "weights");
@@ -229,7 +229,7 @@ TEST(Regex, SpellsOutClassesThatDifferBetweenTheEngines) {
 
 TEST(Regex, EndsARunawayMatchWithAnError) {
   const text::Regex regex("(a+)+$(?<=b)", "here");
-  error_of<DataError>([&] { regex.for_each_match(std::string(64, 'a') + "c", [](text::Match) {}); });
+  message_of<DataError>([&] { regex.for_each_match(std::string(64, 'a') + "c", [](text::Match) {}); });
 }
 
 TEST(Unicode, NormalizesAcrossTheEdgesOfRuns) {

@@ -10,7 +10,7 @@
 #include <sstream>
 #include <string>
 
-#include "support/mpi_main.hpp"
+#include "support/shared_scratch_folder.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/train/trainer.hpp"
 #include "train/training_run.hpp"
@@ -101,14 +101,12 @@ TEST(TrainingOnRanks, GivesUpTogetherWhenOneRankHasANotANumber) {
 
 TEST(TrainingOnRanks, ResumesToTheBit) {
   Communicator& comm = test::world();
-  std::unique_ptr<test::Scratch> scratch;
-  if (comm.is_root()) scratch = std::make_unique<test::Scratch>();
-  const std::string folder = broadcast_string(comm, scratch ? scratch->path().string() : "");
+  const test::SharedScratchFolder folder;
   TrainerOptions options = short_run(6);
   Student whole = test::ternary_student();
   run_training(comm, whole, nullptr, options, {test::counting_sample, {}, {}, {}});
   options.checkpoint_every = 2;
-  options.checkpoint = {folder, 1};
+  options.checkpoint = {folder.path(), 1};
   Student broken = test::ternary_student(), resumed = test::ternary_student();
   TrainerCallbacks stopping{test::counting_sample, {}, {}, {}};
   stopping.on_step = [](const StepRecord& record) {
@@ -121,7 +119,6 @@ TEST(TrainingOnRanks, ResumesToTheBit) {
     EXPECT_TRUE(at::equal(resumed.parameters()[i].master.detach(), whole.parameters()[i].master.detach()))
         << whole.parameters()[i].name;
   }
-  comm.barrier();  // before the folder goes
 }
 
 TEST(TrainingOnRanks, RefusesMoreRanksThanSequencesInAStep) {

@@ -9,6 +9,7 @@
 #include <limits>
 #include <memory>
 
+#include "support/scratch_folder.hpp"
 #include "tercet/base/error.hpp"
 #include "train/training_run.hpp"
 
@@ -157,7 +158,7 @@ Continued run_twelve_steps(const std::filesystem::path& folder, std::int64_t int
 }
 
 TEST(Training, ResumedFromACheckpointEqualsTheUninterruptedRunToTheBit) {
-  const test::Scratch whole_folder, broken_folder;
+  const test::ScratchFolder whole_folder, broken_folder;
   const Continued whole = run_twelve_steps(whole_folder.path(), 0);
   const Continued broken = run_twelve_steps(broken_folder.path(), 6);
   EXPECT_EQ(broken.result.resumed_from, 4);
@@ -171,7 +172,7 @@ TEST(Training, ResumedFromACheckpointEqualsTheUninterruptedRunToTheBit) {
 }
 
 TEST(Training, StartedAgainAfterItStoppedEarlyTakesNoMoreSteps) {
-  const test::Scratch folder;
+  const test::ScratchFolder folder;
   TrainerOptions options = short_run(20);
   options.evaluate_every = options.checkpoint_every = 2;
   options.patience = 1;
@@ -195,7 +196,7 @@ TEST(Training, StartedAgainAfterItStoppedEarlyTakesNoMoreSteps) {
 }
 
 TEST(Training, DoesNotTakeUpACheckpointOfAnotherJob) {
-  const test::Scratch folder;
+  const test::ScratchFolder folder;
   TrainerOptions options = short_run(2);
   options.checkpoint_every = 1;
   options.checkpoint = {folder.path(), 2};
@@ -254,7 +255,7 @@ TEST(Training, GivesUpAfterThreeStepsInARowThatAreNotFinite) {
 }
 
 TEST(Training, CanResumeAfterAFirstStepThatWasRefused) {
-  const test::Scratch folder;
+  const test::ScratchFolder folder;
   TrainerOptions options = short_run(4);
   options.checkpoint_every = 1;
   options.checkpoint = {folder.path(), 2};

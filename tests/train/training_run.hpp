@@ -1,37 +1,16 @@
 // Short runs of the trainer, with everything recorded.
 #pragma once
 
-#include <unistd.h>
-
-#include <cstdlib>
-#include <filesystem>
+#include <cstdint>
 #include <set>
-#include <string>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "tercet/train/trainer.hpp"
 #include "train/tiny_model.hpp"
 
 namespace tercet::test {
-
-class Scratch {
- public:
-  Scratch() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "tercet-train-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("cannot make " + pattern);
-    path_ = pattern;
-  }
-  ~Scratch() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 inline TrainerOptions short_run(std::int64_t steps) {
   TrainerOptions options;

@@ -71,6 +71,8 @@ StoredTensor store_int8(const at::Tensor& weight);
 StoredTensor store_float16(const at::Tensor& value);
 StoredTensor store_ternary(const TernaryTensor& ternary, const FormatSpec& spec);  // packs
 StoredTensor store(const at::Tensor& value, const FormatSpec& spec, const TernaryCalibration& calibration = {});
+// The scales of store(), without the work of packing.
+at::Tensor storage_scales(const at::Tensor& value, const FormatSpec& spec, const TernaryCalibration& calibration = {});
 
 at::Tensor unpack_trits(const StoredTensor& stored);  // int8 [out, in]
 // The values that the stored form stands for, as float32, each exactly representable in fp16 (int8: Q * s rounded to

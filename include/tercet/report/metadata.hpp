@@ -25,6 +25,7 @@ struct MetadataInput {
   nlohmann::json data;          // sources with hashes, documents and tokens
   nlohmann::json model;         // source folder and hashes
   nlohmann::json versions;      // tercet, LibTorch, HDF5, MPI
+  nlohmann::json run;           // ranks, backend, attempt, start: of this run and not of the job
   nlohmann::json files;         // file_table()
   double created = 0;           // seconds since 1970
 };
