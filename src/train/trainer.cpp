@@ -138,10 +138,11 @@ class TrainingRun {
                        "of the run names the sequences");
   }
 
-  // The state after the last step is saved by finish(), evaluated.
+  // The state after the last step is saved by finish(), evaluated. Amid bad steps there is nothing worth going back to.
   bool checkpoint_due(bool stopping) const {
     if (options_.checkpoint_every <= 0 || step_ == saved_step_) return false;
-    return stopping || (step_ % options_.checkpoint_every == 0 && step_ < options_.schedule.total_steps);
+    const bool regular = step_ % options_.checkpoint_every == 0 && step_ < options_.schedule.total_steps;
+    return stopping || (regular && bad_steps_ == 0);
   }
 
   // What it takes to get from one border to the next and to save there.

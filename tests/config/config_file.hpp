@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "source_dir.hpp"
 #include "support/scratch_folder.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/config/job_config.hpp"
@@ -42,7 +43,7 @@ inline std::string mistakes(const std::string& text, const std::vector<std::stri
 
 // The source tree this test was compiled from.
 inline std::filesystem::path source_tree() {
-  return std::filesystem::absolute(__FILE__).parent_path().parent_path().parent_path();
+  return TERCET_SOURCE_DIR;
 }
 
 }  // namespace tercet

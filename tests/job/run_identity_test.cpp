@@ -4,7 +4,7 @@
 
 #include <fstream>
 
-#include "store/scratch.hpp"
+#include "support/scratch_folder.hpp"
 #include "tercet/base/error.hpp"
 
 namespace tercet::job {
@@ -13,7 +13,7 @@ namespace {
 class RunIdentityInAFolder : public ::testing::Test {
  protected:
   RunIdentity identity(std::vector<std::string> allowed = {}) { return {scratch_.path(), std::move(allowed)}; }
-  test::Scratch scratch_;
+  test::ScratchFolder scratch_;
 };
 
 TEST_F(RunIdentityInAFolder, TheFirstAttemptRecordsAndTheNextAgrees) {

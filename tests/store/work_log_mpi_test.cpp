@@ -1,11 +1,10 @@
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <fstream>
 #include <map>
 
-#include "store/scratch.hpp"
 #include "support/mpi_main.hpp"
+#include "support/shared_scratch_folder.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/store/work_log.hpp"
 
@@ -17,12 +16,6 @@ namespace fs = std::filesystem;
 // A folder that all ranks see.
 class WorkLogOnRanks : public ::testing::Test {
  protected:
-  void SetUp() override {
-    if (comm_.is_root()) scratch_ = std::make_unique<test::Scratch>();
-    folder_ = broadcast_string(comm_, scratch_ ? scratch_->path().string() : "");
-  }
-  void TearDown() override { comm_.barrier(); }
-
   // Units whose outcome is their square. Counts what is computed here, and keeps what is given here.
   UnitWork squares(std::uint64_t count) {
     UnitWork work;
@@ -38,8 +31,8 @@ class WorkLogOnRanks : public ::testing::Test {
   std::int64_t computed_everywhere() { return all_reduce_value(comm_, computed_, Reduce::kSum); }
 
   Communicator& comm_ = test::world();
-  std::unique_ptr<test::Scratch> scratch_;
-  fs::path folder_;
+  test::SharedScratchFolder shared_;
+  const fs::path folder_ = shared_.path();
   std::int64_t computed_ = 0;
   std::map<std::uint64_t, std::string> taken_;
 };

@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <functional>
 #include <limits>
+#include <map>
 #include <memory>
 #include <set>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 
 #include "support/shared_scratch_folder.hpp"
@@ -74,7 +76,7 @@ TEST(TrainingOnRanks, TakesTheSameSamplesEachOnOneRank) {
 TEST(TrainingOnRanks, LeavesTheSameMastersOnEveryRank) {
   Communicator& comm = test::world();
   Student student = test::ternary_student();
-  run_training(comm, student, nullptr, short_run(5), {test::counting_sample, {}, {}, {}});
+  run_training(comm, student, nullptr, short_run(5), {test::counting_sample});
   for (const TrainedParameter& parameter : student.parameters()) {
     at::Tensor root = parameter.master.detach().clone();
     comm.broadcast(root, 0);
@@ -99,21 +101,112 @@ TEST(TrainingOnRanks, GivesUpTogetherWhenOneRankHasANotANumber) {
   EXPECT_THROW(run_training(test::world(), student, nullptr, short_run(9), callbacks), NumericError);
 }
 
+// A student whose token 0 is poison, fed to one sequence of each step from `first` on while `active`.
+struct Poison {
+  std::int64_t first = 0;
+  bool active = true;
+  std::vector<BadStep> bad = {};
+
+  Student student() const {
+    Student student = test::plain_student();
+    student.parameters()[0].master.detach()[0].fill_(std::numeric_limits<float>::quiet_NaN());
+    return student;
+  }
+  TrainerCallbacks callbacks() {
+    TrainerCallbacks result;
+    result.sample = [this](std::uint64_t index, std::span<std::int64_t> ids) {
+      const bool poisoned = active && static_cast<std::int64_t>(index) >= 8 * first && index % 8 == 0;
+      for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = poisoned ? 0 : 1 + static_cast<std::int64_t>(i % 7);
+    };
+    result.on_bad_step = [this](const BadStep& step) { bad.push_back(step); };
+    return result;
+  }
+};
+
+TrainerOptions with_checkpoints(TrainerOptions options, const std::filesystem::path& folder) {
+  options.checkpoint_every = 2;
+  options.checkpoint = {folder, 2};
+  return options;
+}
+
+TEST(TrainingOnRanks, ABadStepIsLeftOutAndNamesTheRankAndTheSequences) {
+  Poison poison{3};
+  Student student = poison.student();
+  TrainerCallbacks callbacks = poison.callbacks();
+  callbacks.on_step = [&](const StepRecord& record) { poison.active = record.step < 4; };
+  const TrainingResult result = run_training(test::world(), student, nullptr, short_run(6), callbacks);
+  EXPECT_EQ(result.steps, 6);
+  ASSERT_EQ(poison.bad.size(), 1u);
+  EXPECT_EQ(poison.bad[0].step, 4);
+  EXPECT_EQ(poison.bad[0].ranks, std::vector<int>{0});
+  EXPECT_EQ(poison.bad[0].first_sequence, 24u);
+  EXPECT_EQ(poison.bad[0].sequences, 8u);
+  EXPECT_EQ(poison.bad[0].consequence, "left out");
+}
+
+TEST(TrainingOnRanks, ThreeBadStepsGoBackToTheCheckpointWithHalfTheStep) {
+  const test::SharedScratchFolder folder;
+  Poison poison{4};
+  Student student = poison.student();
+  TrainerCallbacks callbacks = poison.callbacks();
+  std::map<std::int64_t, double> rates;
+  callbacks.on_step = [&](const StepRecord& record) { rates[record.step] = record.learning_rate; };
+  callbacks.on_bad_step = [&](const BadStep& step) {
+    poison.bad.push_back(step);
+    if (step.consequence == "back to step 4") poison.active = false;
+  };
+  TrainerOptions options = with_checkpoints(short_run(10), folder.path());
+  options.schedule = {10, 0, "constant", 1.0};
+  const TrainingResult result = run_training(test::world(), student, nullptr, options, callbacks);
+  EXPECT_EQ(result.rollbacks, 1);
+  EXPECT_EQ(result.steps, 10);
+  ASSERT_EQ(poison.bad.size(), 3u);
+  EXPECT_EQ(poison.bad[2].consequence, "back to step 4");
+  EXPECT_DOUBLE_EQ(rates.at(4), 5e-3);
+  EXPECT_DOUBLE_EQ(rates.at(5), 2.5e-3);
+  EXPECT_DOUBLE_EQ(rates.at(10), 2.5e-3);
+}
+
+TEST(TrainingOnRanks, AfterTwoReturnsItGivesUpWithTheEvidence) {
+  const test::SharedScratchFolder folder;
+  Poison poison{4};
+  Student student = poison.student();
+  EXPECT_THROW(
+      run_training(test::world(), student, nullptr, with_checkpoints(short_run(20), folder.path()), poison.callbacks()),
+      NumericError);
+  ASSERT_FALSE(poison.bad.empty());
+  EXPECT_EQ(poison.bad.back().consequence, "stopped");
+}
+
+TEST(TrainingOnRanks, ARunThatIsCompleteIsNotTrainedAgain) {
+  const test::SharedScratchFolder folder;
+  const TrainerOptions options = with_checkpoints(short_run(5), folder.path());
+  Student first = test::ternary_student(), second = test::ternary_student();
+  run_training(test::world(), first, nullptr, options, {test::counting_sample});
+  TrainerCallbacks none;
+  none.sample = [](std::uint64_t, std::span<std::int64_t>) { throw std::logic_error("no sample is needed"); };
+  const TrainingResult again = run_training(test::world(), second, nullptr, options, none);
+  EXPECT_EQ(again.resumed_from, 5);
+  for (std::size_t i = 0; i < first.parameters().size(); ++i) {
+    EXPECT_TRUE(at::equal(first.parameters()[i].master.detach(), second.parameters()[i].master.detach()));
+  }
+}
+
 TEST(TrainingOnRanks, ResumesToTheBit) {
   Communicator& comm = test::world();
   const test::SharedScratchFolder folder;
   TrainerOptions options = short_run(6);
   Student whole = test::ternary_student();
-  run_training(comm, whole, nullptr, options, {test::counting_sample, {}, {}, {}});
+  run_training(comm, whole, nullptr, options, {test::counting_sample});
   options.checkpoint_every = 2;
   options.checkpoint = {folder.path(), 1};
   Student broken = test::ternary_student(), resumed = test::ternary_student();
-  TrainerCallbacks stopping{test::counting_sample, {}, {}, {}};
+  TrainerCallbacks stopping{test::counting_sample};
   stopping.on_step = [](const StepRecord& record) {
     if (record.step == 5) throw StopRequested("a test ends the run here");
   };
   EXPECT_THROW(run_training(comm, broken, nullptr, options, stopping), StopRequested);
-  const auto result = run_training(comm, resumed, nullptr, options, {test::counting_sample, {}, {}, {}});
+  const auto result = run_training(comm, resumed, nullptr, options, {test::counting_sample});
   EXPECT_EQ(result.resumed_from, 4);
   for (std::size_t i = 0; i < whole.parameters().size(); ++i) {
     EXPECT_TRUE(at::equal(resumed.parameters()[i].master.detach(), whole.parameters()[i].master.detach()))
@@ -126,7 +219,7 @@ TEST(TrainingOnRanks, RefusesMoreRanksThanSequencesInAStep) {
   Student student = test::plain_student();
   TrainerOptions options = short_run(2);
   options.sequences_per_step = comm.size() - 1;
-  EXPECT_THROW(run_training(comm, student, nullptr, options, {test::counting_sample, {}, {}, {}}), ConfigError);
+  EXPECT_THROW(run_training(comm, student, nullptr, options, {test::counting_sample}), ConfigError);
 }
 
 }  // namespace

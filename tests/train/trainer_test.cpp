@@ -141,7 +141,7 @@ Continued run_twelve_steps(const std::filesystem::path& folder, std::int64_t int
   for (const bool first : {true, false}) {
     if (first && interrupt_at == 0) continue;
     Student student = test::ternary_student();
-    TrainerCallbacks callbacks{test::counting_sample, {}, {}, {}};
+    TrainerCallbacks callbacks{test::counting_sample};
     callbacks.held_out_loss = [&] { return student.parameters()[3].master.detach().abs().mean().item<double>(); };
     callbacks.on_step = [&](const StepRecord& record) {
       if (first && record.step == interrupt_at) throw StopRequested("a test ends the run here");
@@ -200,7 +200,7 @@ TEST(Training, DoesNotTakeUpACheckpointOfAnotherJob) {
   TrainerOptions options = short_run(2);
   options.checkpoint_every = 1;
   options.checkpoint = {folder.path(), 2};
-  const TrainerCallbacks callbacks{test::counting_sample, {}, {}, {}};
+  const TrainerCallbacks callbacks{test::counting_sample};
   Student one = test::plain_student(), two = test::plain_student();
   train(one, options, callbacks);
   options.fingerprint = "another";
@@ -282,7 +282,7 @@ TEST(Training, InBfloat16FollowsTheSameLossRoughly) {
     Student student = test::plain_student();
     TrainerOptions options = short_run(15);
     options.bfloat16 = bfloat16;
-    losses.push_back(train(student, options, {test::counting_sample, {}, {}, {}}).last_loss);
+    losses.push_back(train(student, options, {test::counting_sample}).last_loss);
   }
   EXPECT_NEAR(losses[0], losses[1], 0.1 * losses[0]);
   EXPECT_NE(losses[0], losses[1]);

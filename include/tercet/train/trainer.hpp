@@ -60,10 +60,10 @@ struct BadStep {
 
 struct TrainerCallbacks {
   std::function<void(std::uint64_t index, std::span<std::int64_t> ids)> sample;  // training sequence `index`
-  std::function<double()> held_out_loss;            // collective; of the student as it is; may be empty
-  std::function<void(const StepRecord&)> on_step;   // may be empty
-  std::function<void(const BadStep&)> on_bad_step;  // may be empty
-  std::function<void(std::int64_t step, double loss)> on_evaluation;  // may be empty
+  std::function<double()> held_out_loss = {};            // collective; of the student as it is; may be empty
+  std::function<void(const StepRecord&)> on_step = {};   // may be empty
+  std::function<void(const BadStep&)> on_bad_step = {};  // may be empty
+  std::function<void(std::int64_t step, double loss)> on_evaluation = {};  // may be empty
 };
 
 struct TrainingResult {
