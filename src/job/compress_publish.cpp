@@ -2,6 +2,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <map>
 
@@ -34,6 +35,8 @@ PackedModel packed_from(const Student& student, const nlohmann::json& provenance
   return model;
 }
 
+constexpr std::array kExportNames = {kPackedFile, kDequantizedFile, "hf", "tokenizer"};
+
 // Of a file, or of all files below a folder with their names.
 std::string hash_of_tree(const fs::path& path) {
   if (!fs::is_directory(path)) return sha256_file(path);
@@ -42,6 +45,14 @@ std::string hash_of_tree(const fs::path& path) {
     if (entry.is_regular_file()) files[entry.path().lexically_relative(path).string()] = sha256_file(entry.path());
   }
   return sha256_hex(nlohmann::json(files).dump());
+}
+
+// What a kill left half written, or somebody put there, must not be published.
+void remove_strays(const fs::path& folder) {
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (std::find(kExportNames.begin(), kExportNames.end(), name) == kExportNames.end()) fs::remove_all(entry.path());
+  }
 }
 
 // The plain state dict of the dequantized artifact, as any PyTorch program would read it.
@@ -63,6 +74,7 @@ void CompressJob::pack() {
   std::optional<PackedModel> model;  // on rank 0
   packed_hash_ = on_root(comm_, [&] {
     fs::create_directories(directory_.staged());
+    remove_strays(directory_.staged());
     model = packed_from(*student_, provenance());
     write_packed_model(directory_.staged() / kPackedFile, *model);
     return sha256_file(directory_.staged() / kPackedFile);
