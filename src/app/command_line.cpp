@@ -45,6 +45,7 @@ CommOptions comm_options(const DistributedSection& settings) {
   options.backend = settings.backend;
   options.device = settings.device;
   options.allow_shared_gpu = settings.allow_shared_gpu;
+  options.deterministic = settings.deterministic;
   options.timeout_s = settings.timeout_s;
   options.threads_per_rank = static_cast<int>(settings.threads_per_rank);
   return options;

@@ -5,10 +5,12 @@
 #include "tercet/log/log.hpp"
 
 #if TERCET_HAVE_CUDA
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <cuda_runtime_api.h>
 #include <dlfcn.h>
 
+#include <cstdlib>
 #include <filesystem>
 #endif
 
@@ -59,6 +61,15 @@ GpuIdentity identify_gpu(int index) {
   return {bus_id, properties.name};
 }
 
+void make_gpus_deterministic() {
+  setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 1);
+  setenv("NCCL_ALGO", "Ring", 1);
+  setenv("NCCL_PROTO", "Simple", 1);
+  setenv("NCCL_NVLS_ENABLE", "0", 1);
+  at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+  at::globalContext().setDeterministicCuDNN(true);
+}
+
 void use_gpu(int index) {
   check_cuda(cudaSetDevice(index), "choosing GPU " + std::to_string(index));
 }
@@ -75,6 +86,7 @@ namespace comm {
 GpuIdentity identify_gpu(int index) {
   throw CommError("there is no GPU " + std::to_string(index), "this build has no CUDA");
 }
+void make_gpus_deterministic() {}
 void use_gpu(int index) {
   identify_gpu(index);
 }

@@ -11,6 +11,9 @@ struct GpuIdentity {
 };
 
 GpuIdentity identify_gpu(int index);  // throws CommError
-void use_gpu(int index);              // makes it the current device of this thread; throws CommError
+// Before the first GPU or NCCL call: the same inputs give the same bits in every run (deterministic kernels, one order
+// of sums in NCCL), at some cost in speed.
+void make_gpus_deterministic();
+void use_gpu(int index);  // makes it the current device of this thread; throws CommError
 
 }  // namespace tercet::comm

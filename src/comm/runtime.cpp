@@ -107,6 +107,7 @@ std::unique_ptr<Communicator> Runtime::connect(const CommOptions& options) {
   const std::vector<comm::Seat> seats = gather(control, seat);
   const bool gpus = comm::use_gpus(seats, options.device);
   const std::string backend = comm::choose_backend(options.backend, control.size(), gpus, comm::kHaveNccl);
+  if (gpus && options.deterministic) comm::make_gpus_deterministic();
   if (gpus) state_->take_gpu(options.allow_shared_gpu);
   state_->device = seat.device();
 

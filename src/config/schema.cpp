@@ -184,6 +184,8 @@ const Row<JobConfig> kJobRows[] = {
    "Where the model computes; auto: a GPU for each rank if there are enough, otherwise the CPU."},
   {"distributed.allow_shared_gpu", TERCET_AT(distributed.allow_shared_gpu), "", any(), kNone,
    "Let several ranks use one GPU (for tests on one GPU)."},
+  {"distributed.deterministic", TERCET_AT(distributed.deterministic), "", any(), kNone,
+   "On GPUs, give the same bits in every run and after every resumption, at some cost in speed; CPUs always do."},
   {"distributed.timeout_s", TERCET_AT(distributed.timeout_s), "s", above(0), kNone,
    "How long a rank waits for the others before the job ends with an error."},
   {"distributed.threads_per_rank", TERCET_AT(distributed.threads_per_rank), "threads", between(0, 4096), kNone,

@@ -12,6 +12,7 @@ struct CommOptions {
   std::string backend = "auto";   // auto | self | mpi | nccl; auto: nccl with GPUs, else mpi, self with one rank
   std::string device = "auto";    // auto | cpu | cuda
   bool allow_shared_gpu = false;  // several ranks on one GPU (tests): NCCL gets a different NCCL_HOSTID per rank
+  bool deterministic = false;     // GPUs: the same bits in every run, at some cost in speed (CPUs always are)
   double timeout_s = 600.0;       // of one collective on a device
   int threads_per_rank = 0;       // 0: the cores of this rank's share of the node
 };

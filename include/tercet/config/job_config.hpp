@@ -105,6 +105,7 @@ struct DistributedSection {
   std::string backend = "auto";  // auto | self | mpi | nccl
   std::string device = "auto";   // auto | cpu | cuda
   bool allow_shared_gpu = false;
+  bool deterministic = false;
   double timeout_s = 600;
   std::int64_t threads_per_rank = 0;
   double bucket_mb = 4;  // gradient buckets
