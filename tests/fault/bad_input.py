@@ -1,17 +1,15 @@
 """Bad input on two ranks: one clear message that names what is wrong, the right exit code, soon, and nothing of the
 user's overwritten."""
 
-import contextlib
 import json
 import os
 import pathlib
 import pickle
 import shutil
 import struct
-import subprocess
 import zipfile
 
-from driving import PATIENCE_S, QUICK, Skipped, check, check_equal, digests, main, sets
+from driving import QUICK, check, check_equal, digests, main, sets
 
 LATEST_S = 20  # the promise is 10 s; twice that on a busy machine
 
@@ -193,31 +191,6 @@ def an_output_that_cannot_be_written_is_refused(shop):
     check_equal(file.read_text(), "mine", "the user's file")
 
 
-@contextlib.contextmanager
-def small_disk(folder, kilobytes):
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tercet-test", str(folder)],
-                             capture_output=True, text=True, check=False)
-    if mounted.returncode != 0:
-        raise Skipped(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        # Lazily: a rank that MPI_ABORT ended may hold its log file a moment longer than mpirun lives.
-        subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=PATIENCE_S)
-
-
-def a_full_disk_ends_the_job_with_a_message(shop):
-    shop.quick("unused")  # the model is made on the large disk
-    for kilobytes in (16, 400, 1800):  # full at the first files, at a checkpoint, at a later one
-        with small_disk(shop.folder / f"disk-{kilobytes}", kilobytes) as disk:
-            result = shop.run(*shop.quick(disk / "run", data__cache=shop.tokens)).must_end_with(74)
-            check_equal(len(result.errors()), 1, f"number of messages in\n{result.err}\n")
-            check(str(disk) in result.errors()[0], f"does not name the file: {result.errors()[0]}")
-            check(result.seconds < LATEST_S, f"took {result.seconds:.1f} s")
-            check(not (disk / "run" / "artifacts").exists(), "there are artifacts")
-
-
 def more_ranks_than_shards_are_refused(shop):
     must_be_refused(shop, 64, ["calibration.shards"], shop.quick("few-shards", calibration__shards=1))
 
@@ -238,5 +211,4 @@ if __name__ == "__main__":
           a_config_that_is_not_json_is_refused, a_model_folder_that_is_not_there_is_refused,
           a_tokenizer_that_does_not_fit_is_refused, a_pickle_that_runs_programs_is_refused, a_missing_text_is_refused,
           an_empty_text_is_refused, a_text_that_is_not_utf8_is_refused, a_bad_text_for_evaluate_is_refused,
-          an_output_that_cannot_be_written_is_refused, a_full_disk_ends_the_job_with_a_message,
-          more_ranks_than_shards_are_refused, mistakes_in_the_configuration_are_said_together])
+          an_output_that_cannot_be_written_is_refused, more_ranks_than_shards_are_refused, mistakes_in_the_configuration_are_said_together])

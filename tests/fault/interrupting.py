@@ -16,7 +16,7 @@ STAGES = ["load the model", "prepare the text", "measure the original", "calibra
 
 
 def arguments_of(shop, run, **settings):
-    return shop.quick(run.name, **{"data__cache": run / "tokens", **SETTINGS, **settings})
+    return shop.quick(run, **{"data__cache": run / "tokens", **SETTINGS, **settings})
 
 
 def ranks_of(job, program):
