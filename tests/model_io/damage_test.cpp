@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "support/scratch_folder.hpp"
+#include "tercet/base/error.hpp"
 #include "tercet/model_io/torch_file.hpp"
 #include "tercet/model_io/weights.hpp"
 
