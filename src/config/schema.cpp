@@ -194,6 +194,8 @@ const Row<JobConfig> kJobRows[] = {
    "How often the training state is saved; 0: never."},
   {"checkpoint.keep", TERCET_AT(checkpoint.keep), "", at_least(1), kNone,
    "How many of the newest checkpoints stay on disk."},
+  {"checkpoint.asynchronous", TERCET_AT(checkpoint.asynchronous), "", any(), kNone,
+   "Write checkpoints while training goes on, from a copy of each rank's share of the state; false: training waits."},
 
   {"log.level", TERCET_AT(log.level), "", one_of("debug | info | warn | error"), kNone,
    "Least important message that is written."},

@@ -53,6 +53,11 @@ void CompressJob::fine_tune() {
     record("training/held_out_perplexity", step, std::exp(loss), "1");
     log::info("step " + std::to_string(step) + ": held-out perplexity " + format_fixed(std::exp(loss), 4));
   };
+  callbacks.on_checkpoint = [&](const CheckpointReport& report) {
+    record("checkpoint/stall_s", report.step, report.stall_s, "s");
+    record("checkpoint/write_s", report.step, report.write_s, "s");
+    record("checkpoint/bytes", report.step, static_cast<double>(report.bytes), "bytes");
+  };
   const TrainerOptions options =
       training_options(config_, runtime_.device(), directory_.checkpoints(), fingerprint(config_) + model_hash_);
   training_ = run_training(comm_, *student_, &original_->decoder, options, callbacks);

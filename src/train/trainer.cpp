@@ -50,6 +50,7 @@ class TrainingRun {
 
   TrainingResult run() {
     resume();
+    if (options_.checkpoint_every > 0) checkpoints_.emplace(comm_, options_.checkpoint);
     log::Progress progress(options_.stage, static_cast<std::uint64_t>(options_.schedule.total_steps), "steps");
     while (step_ < options_.schedule.total_steps && !result_.stopped_early) {
       const StepRecord record = take_step();
@@ -59,11 +60,13 @@ class TrainingRun {
       if (evaluation_due()) evaluate();
       const bool stopping = all_reduce_value(comm_, std::int64_t{stop_requested()}, Reduce::kMax) != 0;
       if (options_.checkpoint_every > 0 && (stopping || step_ % options_.checkpoint_every == 0)) save();
+      if (stopping) wait_for_checkpoint();
       if (stopping)
         throw StopRequested(options_.stage + " stopped on request after step " + std::to_string(step_), "",
                             "start the same command again to go on");
     }
     finish();
+    wait_for_checkpoint();
     return result_;
   }
 
@@ -197,14 +200,29 @@ class TrainingRun {
       tensors.emplace_back("master." + parameter.name, parameter.master.detach());
       if (!best_.empty()) tensors.emplace_back("best." + parameter.name, best_[i]);
     }
-    for (auto& [name, tensor] : tensors) tensor = tensor.to(at::kCPU).contiguous();
+    for (auto& [name, tensor] : tensors) tensor = tensor.contiguous();
     nlohmann::json metadata{{"fingerprint", options_.fingerprint},
                             {"first_loss", number_to_json(result_.first_loss)},
                             {"best_step", result_.best_step},
                             {"evaluated_at", evaluated_at_},
                             {"without_improvement", without_improvement_}};
     if (result_.best_held_out_loss) metadata["best_held_out_loss"] = *result_.best_held_out_loss;
-    save_checkpoint(comm_, options_.checkpoint, step_, tensors, metadata);
+    checkpoints_->save(step_, tensors, metadata);
+    report_checkpoints();
+  }
+
+  void wait_for_checkpoint() {
+    if (!checkpoints_) return;
+    checkpoints_->wait();
+    report_checkpoints();
+  }
+
+  void report_checkpoints() {
+    for (const CheckpointReport& report : checkpoints_->take_reports()) {
+      ++result_.checkpoints;
+      result_.checkpoint_stall_s += report.stall_s;
+      if (callbacks_.on_checkpoint) callbacks_.on_checkpoint(report);
+    }
   }
 
   void resume() {
@@ -251,6 +269,7 @@ class TrainingRun {
   std::int64_t without_improvement_ = 0;
   std::vector<at::Tensor> best_;
   TrainingResult result_;
+  std::optional<CheckpointWriter> checkpoints_;  // none without checkpoints
 };
 
 }  // namespace

@@ -112,6 +112,7 @@ struct DistributedSection {
 struct CheckpointSection {
   std::int64_t every_steps = 100;  // 0: none
   std::int64_t keep = 2;
+  bool asynchronous = true;
 };
 
 struct LogSection {
