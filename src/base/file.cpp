@@ -17,23 +17,6 @@ namespace tercet {
 namespace fs = std::filesystem;
 namespace {
 
-// A file descriptor that closes itself.
-class Descriptor {
- public:
-  Descriptor(const fs::path& path, int flags, mode_t mode = 0644)
-      : fd_(::open(path.c_str(), flags | O_CLOEXEC, mode)) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  bool valid() const { return fd_ >= 0; }
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
 StoreError io_error(const std::string& what, const fs::path& path, const std::string& hint = "") {
   return StoreError(what + " '" + path.string() + "'", std::strerror(errno), hint);
 }
@@ -48,6 +31,13 @@ void write_all(int fd, std::string_view content, const fs::path& path) {
 }
 
 }  // namespace
+
+Descriptor::Descriptor(const fs::path& path, int flags, unsigned mode)
+    : fd_(::open(path.c_str(), flags | O_CLOEXEC, static_cast<mode_t>(mode))) {}
+
+Descriptor::~Descriptor() {
+  if (fd_ >= 0) ::close(fd_);
+}
 
 MappedFile::MappedFile(const fs::path& path) : path_(path) {
   Descriptor file(path, O_RDONLY);

@@ -136,4 +136,10 @@ MPI_Comm mpi_handle(Communicator& comm) {
   return comm::nccl_host_handle(comm);
 }
 
+std::unique_ptr<Communicator> duplicate(Communicator& comm) {
+  const MPI_Comm below = mpi_handle(comm);
+  if (below == MPI_COMM_NULL) return make_self_communicator();
+  return std::make_unique<comm::MpiCommunicator>(below);
+}
+
 }  // namespace tercet

@@ -199,6 +199,8 @@ const Row<JobConfig> kJobRows[] = {
    "How many of the newest checkpoints stay on disk."},
   {"checkpoint.lead_s", TERCET_AT(checkpoint.lead_s), "s", at_least(0), kNone,
    "Warning time that the batch system gives before the end (sbatch `--signal`); a too short one is said."},
+  {"checkpoint.asynchronous", TERCET_AT(checkpoint.asynchronous), "", any(), kNone,
+   "Write checkpoints while training goes on, from a copy of each rank's share of the state; false: training waits."},
 
   {"log.level", TERCET_AT(log.level), "", one_of("debug | info | warn | error"), kNone,
    "Least important message that is written."},

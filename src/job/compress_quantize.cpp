@@ -56,6 +56,11 @@ void CompressJob::fine_tune() {
     record("training/held_out_perplexity", step, std::exp(loss), "1");
     log::info("step " + std::to_string(step) + ": held-out perplexity " + format_fixed(std::exp(loss), 4));
   };
+  callbacks.on_checkpoint = [&](const CheckpointReport& report) {
+    record("checkpoint/stall_s", report.step, report.stall_s, "s");
+    record("checkpoint/write_s", report.step, report.write_s, "s");
+    record("checkpoint/bytes", report.step, static_cast<double>(report.bytes), "bytes");
+  };
   callbacks.on_bad_step = [&](const BadStep& bad) { record_bad_step(bad); };
   TrainerOptions options =
       training_options(config_, runtime_.device(), directory_.checkpoints(), directory_.fingerprint());

@@ -131,6 +131,9 @@ CommandResult pretrain(Runtime& runtime, Communicator& comm, JobConfig config) {
                       {"tokens", training.tokens},
                       {"seconds", training.seconds},
                       {"tokens_per_second", rate},
+                      {"steps", training.steps - training.resumed_from},
+                      {"checkpoints", training.checkpoints},
+                      {"checkpoint_stall_seconds", training.checkpoint_stall_s},
                       {"perplexity", quality.perplexity},
                       {"top1_accuracy", quality.top1_accuracy}};
   const std::string text = "pretrained " + format_count(static_cast<std::uint64_t>(parameters)) + " parameters on " +

@@ -55,7 +55,7 @@ TrainerOptions training_options(const JobConfig& config, const std::string& devi
                                                        : std::max<std::int64_t>(1, options.schedule.total_steps / 10);
   options.patience = training.patience;
   options.checkpoint_every = config.checkpoint.every_steps;
-  options.checkpoint = {checkpoints, static_cast<int>(config.checkpoint.keep)};
+  options.checkpoint = {checkpoints, static_cast<int>(config.checkpoint.keep), config.checkpoint.asynchronous};
   options.fingerprint = job_fingerprint;
   options.lead_s = config.checkpoint.lead_s;
   return options;

@@ -1,9 +1,12 @@
 #include "store/checkpoint_folder.hpp"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <system_error>
 
 #include "tercet/base/error.hpp"
@@ -16,12 +19,52 @@ namespace {
 
 const std::string kPrefix = "step-";
 const std::string kStaging = ".tmp-";
+const std::string kFormer = "former-";
+
+bool begins_with(const fs::path& path, const std::string& beginning) {
+  return path.filename().string().rfind(beginning, 0) == 0;
+}
+
+std::vector<fs::path> beginning_with(const fs::path& folder, const std::string& beginning) {
+  std::vector<fs::path> found;
+  std::error_code error;  // of a folder that is not there: nothing is in it
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    if (begins_with(entry.path(), beginning)) found.push_back(entry.path());
+  }
+  return found;
+}
 
 void remove_leftovers(const fs::path& folder) {
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    if (entry.path().filename().string().rfind(kStaging + kPrefix, 0) == 0) fs::remove_all(entry.path(), error);
+  bring_back_former(folder);
+  std::error_code ignored;
+  for (const fs::path& path : beginning_with(folder, kStaging + kPrefix)) fs::remove_all(path, ignored);
+  for (const fs::path& path : beginning_with(folder, kFormer + kPrefix)) fs::remove_all(path, ignored);
+}
+
+void rename_or_throw(const fs::path& from, const fs::path& to) {
+  if (::rename(from.c_str(), to.c_str()) == 0) return;
+  throw StoreError("cannot publish '" + to.string() + "'", std::strerror(errno));
+}
+
+// After this `target` is what `staged` was, and the former one is gone or can be recognised as such.
+void replace(const fs::path& staged, const fs::path& target) {
+  std::error_code ignored;
+  if (::renameat2(AT_FDCWD, staged.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) == 0) {
+    sync_path(target.parent_path());
+    fs::remove_all(staged, ignored);
+    return;
   }
+  const fs::path former = target.parent_path() / (kFormer + target.filename().string());
+  fs::remove_all(former, ignored);
+  rename_or_throw(target, former);
+  try {
+    rename_or_throw(staged, target);
+  } catch (...) {
+    fs::rename(former, target, ignored);
+    throw;
+  }
+  sync_path(target.parent_path());
+  fs::remove_all(former, ignored);
 }
 
 }  // namespace
@@ -68,26 +111,31 @@ fs::path make_staging(const fs::path& folder, std::int64_t step) {
 
 void publish_staged(const fs::path& staged, const fs::path& folder, std::int64_t step) {
   const fs::path target = folder / step_name(step);
-  const fs::path former = folder / (kStaging + step_name(step) + ".former");
-  std::error_code error;
-  const bool replaces = fs::exists(target);
-  if (replaces) fs::rename(target, former, error);
-  if (error) throw StoreError("cannot replace '" + target.string() + "'", error.message());
-  try {
-    publish_directory(staged, target);
-  } catch (...) {
-    if (replaces) fs::rename(former, target, error);
-    throw;
-  }
-  if (replaces) fs::remove_all(former, error);
+  if (!fs::exists(target)) return publish_directory(staged, target);
+  sync_path(staged / "state.h5");
+  sync_path(staged);
+  replace(staged, target);
 }
 
-void remove_old(const fs::path& folder, int keep) {
-  const std::vector<std::int64_t> steps = published_steps(folder);
-  for (std::size_t i = static_cast<std::size_t>(std::max(keep, 1)); i < steps.size(); ++i) {
+void bring_back_former(const fs::path& folder) {
+  for (const fs::path& former : beginning_with(folder, kFormer + kPrefix)) {
+    const std::string name = former.filename().string().substr(kFormer.size());
     std::error_code error;
-    fs::remove_all(folder / step_name(steps[i]), error);
-    if (error) log::warn("old checkpoint " + step_name(steps[i]) + " could not be removed (" + error.message() + ")");
+    if (!step_of(name) || fs::exists(folder / name)) continue;
+    fs::rename(former, folder / name, error);
+    if (!error) log::warn("checkpoint " + name + " was about to be replaced when a job ended; it is taken up again");
+  }
+}
+
+void remove_old(const fs::path& folder, std::int64_t step, int keep) {
+  int kept = 0;
+  for (const std::int64_t published : published_steps(folder)) {
+    if (published > step || ++kept <= std::max(keep, 1)) continue;
+    std::error_code error;
+    fs::remove_all(folder / step_name(published), error);
+    if (error) {
+      log::warn("old checkpoint " + step_name(published) + " could not be removed (" + error.message() + ")");
+    }
   }
 }
 

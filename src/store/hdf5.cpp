@@ -22,6 +22,10 @@ bool start_without_exit_handlers() {
 }
 const bool kStarted = start_without_exit_handlers();
 
+void require_started() {
+  if (!kStarted) throw StoreError("HDF5 could not be started");
+}
+
 herr_t collect(unsigned, const H5E_error2_t* entry, void* data) {
   auto& lines = *static_cast<std::vector<std::string>*>(data);
   if (entry->desc != nullptr && entry->desc[0] != '\0') lines.emplace_back(entry->desc);
@@ -72,7 +76,11 @@ void require_text(hid_t type, const std::string& what) {
 }  // namespace
 
 Hdf5Session::Hdf5Session() : lock_(hdf5_mutex()) {
-  if (!kStarted) throw StoreError("HDF5 could not be started");
+  require_started();
+}
+
+Hdf5Session::Hdf5Session(std::try_to_lock_t) : lock_(hdf5_mutex(), std::try_to_lock) {
+  require_started();
 }
 
 herr_t Handle::close() {

@@ -16,9 +16,12 @@ namespace tercet::store {
 class Hdf5Session {
  public:
   Hdf5Session();
+  // Does not wait for another thread's session: has_library() says whether it got the lock.
+  explicit Hdf5Session(std::try_to_lock_t);
+  bool has_library() const { return lock_.owns_lock(); }
 
  private:
-  std::lock_guard<std::recursive_mutex> lock_;
+  std::unique_lock<std::recursive_mutex> lock_;
 };
 
 // An HDF5 id with the function that closes it. Invalid (closed or moved from) is H5I_INVALID_HID.

@@ -1,5 +1,6 @@
 #include "store/manifest.hpp"
 
+#include <algorithm>
 #include <array>
 #include <limits>
 
@@ -80,10 +81,43 @@ std::int64_t TensorEntry::element_count() const {
   return count;
 }
 
-Slice share_of(std::int64_t count, int rank, int world_size) {
-  const std::int64_t base = count / world_size, rest = count % world_size;
-  const std::int64_t longer = rank < rest ? rank : rest;  // ranks before this one with an element more
-  return {base * rank + longer, base + (rank < rest ? 1 : 0), ""};
+std::int64_t TensorEntry::element_bytes() const {
+  return static_cast<std::int64_t>(c10::elementSize(dtype_of(dtype)));
+}
+
+std::vector<TensorEntry> describe(const StateTensors& tensors, std::int64_t slice_bytes) {
+  std::vector<TensorEntry> entries;
+  for (const auto& [name, tensor] : tensors) {
+    TensorEntry entry{name, tensor.sizes().vec(), dtype_name(tensor.scalar_type()), {}};
+    const std::int64_t longest = std::max<std::int64_t>(1, slice_bytes / entry.element_bytes());
+    for (std::int64_t offset = 0; offset < tensor.numel(); offset += longest) {
+      entry.slices.push_back({offset, std::min(longest, tensor.numel() - offset), ""});
+    }
+    entries.push_back(std::move(entry));
+  }
+  return entries;
+}
+
+std::vector<Assignment> in_runs(const std::vector<TensorEntry>& tensors, int ranks) {
+  std::int64_t total = 0, before = 0;
+  for (const TensorEntry& tensor : tensors) total += tensor.element_count() * tensor.element_bytes();
+  std::vector<Assignment> assignments;
+  for (std::size_t t = 0; t < tensors.size(); ++t) {
+    for (std::size_t s = 0; s < tensors[t].slices.size(); ++s) {
+      const double begin = static_cast<double>(before) / static_cast<double>(std::max<std::int64_t>(1, total));
+      assignments.push_back({t, s, std::min(ranks - 1, static_cast<int>(begin * ranks))});
+      before += tensors[t].slices[s].count * tensors[t].element_bytes();
+    }
+  }
+  return assignments;
+}
+
+std::vector<Assignment> in_turns(const std::vector<TensorEntry>& tensors, int ranks) {
+  std::vector<Assignment> assignments = in_runs(tensors, 1);
+  for (std::size_t i = 0; i < assignments.size(); ++i) {
+    assignments[i].rank = static_cast<int>(i % static_cast<std::size_t>(ranks));
+  }
+  return assignments;
 }
 
 std::string dtype_name(at::ScalarType dtype) {
@@ -121,6 +155,11 @@ Manifest parse_manifest(const std::string& text) {
     const auto written = body.at(kChecksum).get<std::string>();
     body.erase(kChecksum);
     if (checksum(body) != written) throw StoreError(kWhat, "its checksum is wrong");
+    if (body.at("format") == kFormat && body.at("version").get<int>() > kVersion) {
+      throw NewerFormat("the checkpoint has format version " + body.at("version").dump(),
+                        "this program knows " + std::to_string(kVersion),
+                        "use the version of tercet that wrote it, or move it away to go on from an older one");
+    }
     if (body.at("format") != kFormat || body.at("version") != kVersion) {
       throw StoreError(kWhat, "its format is " + body.at("format").dump() + " version " + body.at("version").dump());
     }

@@ -1,9 +1,12 @@
 #include "tercet/store/run_file.hpp"
 
 #include <chrono>
+#include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <system_error>
+#include <utility>
 
 #include "store/journal.hpp"
 #include "store/records.hpp"
@@ -62,7 +65,9 @@ struct RunFile::State {
 
   void begin_attempt();
   void journal_record(nlohmann::json line, double now);
-  void flush();
+  // Makes a change to run.h5 at once, or at a later record when another thread has HDF5 to itself (a checkpoint makes
+  // its file there): whoever records does not wait. The journal has the record already.
+  void change(std::function<void()> how);
 
   fs::path folder;
   store::Journal journal;
@@ -74,6 +79,8 @@ struct RunFile::State {
 
  private:
   void agree_with_journal();
+  void make_changes();
+  std::deque<std::function<void()>> changes_;  // not yet made
 };
 
 RunFile::State::State(const fs::path& run_folder) : folder(made_folder(run_folder)), journal(folder / "journal.jsonl") {
@@ -87,6 +94,11 @@ RunFile::State::State(const fs::path& run_folder) : folder(made_folder(run_folde
 
 RunFile::State::~State() {
   const store::Hdf5Session session;
+  try {
+    make_changes();
+  } catch (const StoreError& error) {
+    log::warn_here(error.what());
+  }
   series.clear();
   if (file.close() < 0) log::warn_here(quoted(folder / "run.h5") + " could not be closed");
 }
@@ -113,8 +125,7 @@ void RunFile::State::begin_attempt() {
   const double now = seconds_since_1970();
   journal_record({{"kind", "attempt"}}, now);
   known.attempts.push_back({attempt, now});
-  store::write_records(file.get(), "attempts", known.attempts);
-  flush();
+  change([this] { store::write_records(file.get(), "attempts", known.attempts); });
 }
 
 void RunFile::State::journal_record(nlohmann::json line, double now) {
@@ -123,7 +134,19 @@ void RunFile::State::journal_record(nlohmann::json line, double now) {
   journal.append(line);
 }
 
-void RunFile::State::flush() {
+void RunFile::State::change(std::function<void()> how) {
+  changes_.push_back(std::move(how));
+  const store::Hdf5Session session(std::try_to_lock);
+  if (session.has_library()) make_changes();
+}
+
+void RunFile::State::make_changes() {
+  if (changes_.empty()) return;
+  while (!changes_.empty()) {
+    const std::function<void()> how = std::move(changes_.front());
+    changes_.pop_front();  // one that fails is not tried again
+    how();
+  }
   store::check_hdf5(H5Fflush(file.get(), H5F_SCOPE_LOCAL), "cannot write '" + (folder / "run.h5").string() + "'");
 }
 
@@ -153,22 +176,20 @@ void RunFile::metric(const MetricRecord& record) {
   const double now = seconds_since_1970();
   state_->journal_record(store::journal_line(stamped), now);
 
-  const store::Hdf5Session session;
-  auto open = state_->series.find(record.name);
-  if (open == state_->series.end()) {
-    open = state_->series.emplace(record.name, store::Series(state_->file.get(), record.name, record.unit)).first;
-  }
-  open->second.append({stamped}, {now});
-  state_->flush();
+  state_->change([state = state_.get(), stamped, now] {
+    auto open = state->series.find(stamped.name);
+    if (open == state->series.end()) {
+      open = state->series.emplace(stamped.name, store::Series(state->file.get(), stamped.name, stamped.unit)).first;
+    }
+    open->second.append({stamped}, {now});
+  });
 }
 
 void RunFile::layers(const std::vector<LayerRecord>& table) {
   if (!state_) return;
   state_->journal_record(store::journal_line(table), seconds_since_1970());
   state_->journal.sync();
-  const store::Hdf5Session session;
-  store::write_records(state_->file.get(), "layers", table);
-  state_->flush();
+  state_->change([state = state_.get(), table] { store::write_records(state->file.get(), "layers", table); });
 }
 
 void RunFile::stage(const StageRecord& record) {
@@ -178,18 +199,14 @@ void RunFile::stage(const StageRecord& record) {
   state_->journal_record(store::journal_line(stamped), seconds_since_1970());
   state_->journal.sync();
   state_->known.stages.push_back(stamped);
-  const store::Hdf5Session session;
-  store::write_records(state_->file.get(), "stages", state_->known.stages);
-  state_->flush();
+  state_->change([state = state_.get()] { store::write_records(state->file.get(), "stages", state->known.stages); });
 }
 
 void RunFile::gates(const std::vector<GateRecord>& table) {
   if (!state_) return;
   state_->journal_record(store::journal_line(table), seconds_since_1970());
   state_->journal.sync();
-  const store::Hdf5Session session;
-  store::write_records(state_->file.get(), "gates", table);
-  state_->flush();
+  state_->change([state = state_.get(), table] { store::write_records(state->file.get(), "gates", table); });
 }
 
 void RunFile::rank(const RankRecord& record) {
@@ -198,17 +215,13 @@ void RunFile::rank(const RankRecord& record) {
   nlohmann::json line = store::journal_line(record);
   store::apply_line(state_->known, line);
   state_->journal_record(std::move(line), now);
-  const store::Hdf5Session session;
-  store::write_records(state_->file.get(), "ranks", state_->known.ranks);
-  state_->flush();
+  state_->change([state = state_.get()] { store::write_records(state->file.get(), "ranks", state->known.ranks); });
 }
 
 void RunFile::provenance(const std::string& key, const nlohmann::json& value) {
   if (!state_) return;
   state_->journal_record(store::journal_line(key, value), seconds_since_1970());
-  const store::Hdf5Session session;
-  store::write_provenance(state_->file.get(), key, value);
-  state_->flush();
+  state_->change([state = state_.get(), key, value] { store::write_provenance(state->file.get(), key, value); });
 }
 
 }  // namespace tercet

@@ -1,30 +1,30 @@
 // state.h5 of a checkpoint: per tensor one contiguous 1-D dataset /tensors/<name> of its elements in memory order, with
 // its global shape as the attribute `shape`.
 //
-// Rank 0 makes the file alone, with all space reserved; then all ranks open it and write their shares. So a full disk
-// shows before the collective part, where a failure of one rank could leave the others waiting.
+// Rank 0 makes the file by HDF5, with all its space reserved, so that a full disk shows before anything is written.
+// HDF5 says where in the file each dataset's elements lie, and the ranks write and read there by themselves
+// (slice_io.hpp): no rank waits for another inside HDF5, and none holds its lock for long.
+// Why not MPI-IO: docs/decisions/007-checkpoint-files.md.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
-#include <string>
 #include <vector>
 
 #include "store/manifest.hpp"
 
 namespace tercet::store {
 
-inline constexpr std::int64_t kSlabBytes = std::int64_t{1} << 30;  // MPI counts are int; HDF5 1.10 fails from 2 GiB
+struct StateFile {
+  std::uint64_t bytes = 0;               // its size
+  std::vector<std::uint64_t> positions;  // of each tensor's first element in the file; 0 for a tensor without elements
+};
 
-// On one rank. Throws StoreError naming the file or tensor; the size of the file is the result.
-std::uint64_t create_state_file(const std::filesystem::path& path, const StateTensors& tensors);
+// Throws StoreError naming the file or tensor.
+StateFile create_state_file(const std::filesystem::path& path, const std::vector<TensorEntry>& tensors);
 
-// Collective. Writes this rank's share of each tensor, `slab_bytes` at most in one call, fsyncs, and gives the SHA-256
-// of each share. Throws StoreError on the rank that failed only, after all collective calls were made.
-std::vector<std::string> write_shares(Communicator& comm, const std::filesystem::path& path,
-                                      const StateTensors& tensors, std::int64_t slab_bytes = kSlabBytes);
-
-// On any rank alone. Reads all tensors and compares every slice with its hash. Throws StoreError naming the tensor.
-StateTensors read_state_file(const std::filesystem::path& path, const Manifest& manifest);
+// Looks at a file that exists: everything that the manifest says must be there, with its size, in one piece. Throws
+// StoreError naming the file or tensor.
+StateFile inspect_state_file(const std::filesystem::path& path, const Manifest& manifest);
 
 }  // namespace tercet::store

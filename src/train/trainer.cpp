@@ -7,17 +7,16 @@
 #include <array>
 #include <chrono>
 #include <cmath>
-#include <map>
 
 #include "autocast.hpp"
 #include "qk_clip.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/text.hpp"
 #include "tercet/log/log.hpp"
-#include "tercet/store/number_json.hpp"
 #include "tercet/text/dataset.hpp"
 #include "tercet/train/gradient_buckets.hpp"
 #include "tercet/train/loss.hpp"
+#include "training_state.hpp"
 
 namespace tercet {
 namespace {
@@ -50,22 +49,26 @@ class TrainingRun {
   }
 
   TrainingResult run() {
+    if (options_.checkpoint_every > 0) checkpoints_.emplace(comm_, options_.checkpoint);
     resume();
     log::Progress progress(options_.stage, static_cast<std::uint64_t>(options_.schedule.total_steps), "steps");
-    while (step_ < options_.schedule.total_steps && !result_.stopped_early) {
+    while (now_.step < options_.schedule.total_steps && !result_.stopped_early) {
       const auto begin = Clock::now();
       const StepRecord record = take_step();
-      progress.update(static_cast<std::uint64_t>(step_), "loss " + format_fixed(record.loss, 4) + ", " +
-                                                             format_fixed(record.tokens_per_second, 0) + " tokens/s");
+      progress.update(
+          static_cast<std::uint64_t>(now_.step),
+          "loss " + format_fixed(record.loss, 4) + ", " + format_fixed(record.tokens_per_second, 0) + " tokens/s");
       if (callbacks_.on_step && record.step > 0) callbacks_.on_step(record);
       if (evaluation_due()) evaluate();
-      slowest_step_s_ = std::max(slowest_step_s_, seconds_since(begin));
+      now_.slowest_step_s = std::max(now_.slowest_step_s, seconds_since(begin));
       const bool stopping = options_.stop != nullptr && options_.stop->due(needed_lead_s());
       if (checkpoint_due(stopping)) save();
-      if (stopping) options_.stop->leave(options_.stage + ", after step " + std::to_string(step_) + ",");
+      if (stopping) wait_for_checkpoint();
+      if (stopping) options_.stop->leave(options_.stage + ", after step " + std::to_string(now_.step) + ",");
       warn_of_short_lead();
     }
     finish();
+    wait_for_checkpoint();
     return result_;
   }
 
@@ -82,15 +85,15 @@ class TrainingRun {
     comm_.all_reduce(std::span<double>(sums), Reduce::kSum);  // after the buckets: the same order on every rank
     StepRecord record;
     record.gradient_norm = clip_gradients(student_.parameters(), options_.gradient_clip);
-    const double factor = step_scale_ * learning_rate_factor(options_.schedule, step_);
+    const double factor = now_.step_scale * learning_rate_factor(options_.schedule, now_.step);
     // The same on all ranks: sums and gradients are.
     const bool take = std::isfinite(record.gradient_norm) && std::isfinite(sums[0]) && std::isfinite(sums[1]);
     if (take) {
       optimizer_->step(comm_, factor);
-      bad_steps_ = 0;
+      now_.bad_steps = 0;
     }
     record.largest_attention_logit = qk_clip_.apply(comm_, take);
-    ++step_;
+    ++now_.step;
     const double seconds = seconds_since(begin);
     result_.seconds += seconds;
     fill(record, sums, factor, seconds);
@@ -100,17 +103,17 @@ class TrainingRun {
 
   // Collective. True when the run went back to a checkpoint.
   bool refuse_step(const StepRecord& record, bool mine_finite) {
-    BadStep bad{step_, record.loss, record.gradient_norm, {}, 0, 0, "left out"};
+    BadStep bad{now_.step, record.loss, record.gradient_norm, {}, 0, 0, "left out"};
     const std::vector<std::string> finite = comm_.all_gather(mine_finite ? "yes" : "no");
     for (std::size_t rank = 0; rank < finite.size(); ++rank) {
       if (finite[rank] == "no") bad.ranks.push_back(static_cast<int>(rank));
     }
     bad.sequences = static_cast<std::uint64_t>(options_.sequences_per_step);
-    bad.first_sequence = static_cast<std::uint64_t>(step_ - 1) * bad.sequences;
-    log::warn("step " + std::to_string(step_) + " is not taken: loss " + format_fixed(record.loss, 4) +
+    bad.first_sequence = static_cast<std::uint64_t>(now_.step - 1) * bad.sequences;
+    log::warn("step " + std::to_string(now_.step) + " is not taken: loss " + format_fixed(record.loss, 4) +
               ", gradient norm " + format_fixed(record.gradient_norm, 4));
     std::optional<Checkpoint> good;
-    const bool too_many = ++bad_steps_ == kBadStepsAllowed;
+    const bool too_many = ++now_.bad_steps == kBadStepsAllowed;
     if (too_many && result_.rollbacks < kRollbacksAllowed) good = newest_checkpoint();
     if (too_many) bad.consequence = good ? "back to step " + std::to_string(good->step) : "stopped";
     if (callbacks_.on_bad_step) callbacks_.on_bad_step(bad);
@@ -120,18 +123,18 @@ class TrainingRun {
   }
 
   void roll_back(const Checkpoint& good) {
-    const double scale = step_scale_;
+    const double scale = now_.step_scale;
     const int rollbacks = result_.rollbacks;
     restore(good);
-    step_scale_ = scale * kRollbackFactor;
+    now_.step_scale = scale * kRollbackFactor;
     result_.rollbacks = rollbacks + 1;
-    bad_steps_ = 0;
-    log::warn(options_.stage + " goes back to step " + std::to_string(step_) + ", with learning rates times " +
-              format_fixed(step_scale_, 3));
+    now_.bad_steps = 0;
+    log::warn(options_.stage + " goes back to step " + std::to_string(now_.step) + ", with learning rates times " +
+              format_fixed(now_.step_scale, 3));
   }
 
   [[noreturn]] void diverged() const {
-    throw NumericError("training diverged at step " + std::to_string(step_),
+    throw NumericError("training diverged at step " + std::to_string(now_.step),
                        std::to_string(kBadStepsAllowed) + " steps in a row were not finite, after " +
                            std::to_string(result_.rollbacks) + " returns to a checkpoint",
                        "lower training.learning_rate and training.muon_learning_rate, or look at the text; the record "
@@ -140,27 +143,27 @@ class TrainingRun {
 
   // The state after the last step is saved by finish(), evaluated. Amid bad steps there is nothing worth going back to.
   bool checkpoint_due(bool stopping) const {
-    if (options_.checkpoint_every <= 0 || step_ == saved_step_) return false;
-    const bool regular = step_ % options_.checkpoint_every == 0 && step_ < options_.schedule.total_steps;
-    return stopping || (regular && bad_steps_ == 0);
+    if (options_.checkpoint_every <= 0 || now_.step == saved_step_) return false;
+    const bool regular = now_.step % options_.checkpoint_every == 0 && now_.step < options_.schedule.total_steps;
+    return stopping || (regular && now_.bad_steps == 0);
   }
 
   // What it takes to get from one border to the next and to save there.
-  double needed_lead_s() const { return slowest_step_s_ + 1.5 * slowest_save_s_; }
+  double needed_lead_s() const { return now_.slowest_step_s + 1.5 * now_.slowest_save_s; }
 
   void warn_of_short_lead() {
     if (lead_warned_ || options_.lead_s >= needed_lead_s()) return;
     lead_warned_ = true;
     log::warn("a warning of " + format_duration(options_.lead_s) +
-              " (checkpoint.lead_s) is too short to save: a step " + "took " + format_duration(slowest_step_s_) +
-              ", a checkpoint " + format_duration(slowest_save_s_) + "; ask the batch system for at least " +
+              " (checkpoint.lead_s) is too short to save: a step " + "took " + format_duration(now_.slowest_step_s) +
+              ", a checkpoint " + format_duration(now_.slowest_save_s) + "; ask the batch system for at least " +
               format_duration(needed_lead_s()));
   }
 
   void fill(StepRecord& record, const std::array<double, 2>& sums, double factor, double seconds) {
     const auto sequences = static_cast<double>(options_.sequences_per_step);
     const auto length = static_cast<double>(options_.sequence_length);
-    record.step = step_;
+    record.step = now_.step;
     record.kl = sums[0] / (sequences * length);
     record.cross_entropy = sums[1] / (sequences * (length - 1));
     record.loss = kl_share() * record.kl + (1 - kl_share()) * record.cross_entropy;
@@ -168,7 +171,7 @@ class TrainingRun {
     record.tokens_per_second = sequences * length / seconds;
     record.overlapped_buckets =
         static_cast<double>(buckets_.started_during_backward()) / static_cast<double>(buckets_.bucket_count());
-    if (step_ == 1) result_.first_loss = record.loss;
+    if (now_.step == 1) result_.first_loss = record.loss;
     result_.last_loss = record.loss;
   }
 
@@ -192,7 +195,7 @@ class TrainingRun {
     const auto length = static_cast<std::size_t>(options_.sequence_length);
     at::Tensor ids = at::empty({static_cast<std::int64_t>(end - begin), options_.sequence_length}, at::kLong);
     std::int64_t* data = ids.mutable_data_ptr<std::int64_t>();
-    const auto first = static_cast<std::uint64_t>(step_ * options_.sequences_per_step);
+    const auto first = static_cast<std::uint64_t>(now_.step * options_.sequences_per_step);
     for (std::uint64_t i = begin; i < end; ++i) callbacks_.sample(first + i, {data + (i - begin) * length, length});
     return ids.to(device_);
   }
@@ -216,69 +219,64 @@ class TrainingRun {
   }
 
   bool evaluation_due() const {
-    return callbacks_.held_out_loss && options_.evaluate_every > 0 && step_ % options_.evaluate_every == 0 &&
-           step_ < options_.schedule.total_steps;
+    return callbacks_.held_out_loss && options_.evaluate_every > 0 && now_.step % options_.evaluate_every == 0 &&
+           now_.step < options_.schedule.total_steps;
   }
 
   void evaluate() {
     student_.requantize();
-    evaluated_at_ = step_;
+    now_.evaluated_at = now_.step;
     const double loss = callbacks_.held_out_loss();
-    if (callbacks_.on_evaluation) callbacks_.on_evaluation(step_, loss);
+    if (callbacks_.on_evaluation) callbacks_.on_evaluation(now_.step, loss);
     if (!result_.best_held_out_loss || loss < *result_.best_held_out_loss) {
       result_.best_held_out_loss = loss;
-      result_.best_step = step_;
+      result_.best_step = now_.step;
       best_ = student_.copy_masters();
-      without_improvement_ = 0;
-    } else if (options_.patience > 0 && ++without_improvement_ >= options_.patience) {
+      now_.without_improvement = 0;
+    } else if (options_.patience > 0 && ++now_.without_improvement >= options_.patience) {
       result_.stopped_early = true;
-      log::info("training stops early at step " + std::to_string(step_) + ": no improvement since step " +
+      log::info("training stops early at step " + std::to_string(now_.step) + ": no improvement since step " +
                 std::to_string(result_.best_step));
     }
   }
 
   void finish() {
-    if (callbacks_.held_out_loss && evaluated_at_ != step_) evaluate();
-    if (options_.checkpoint_every > 0 && saved_step_ != step_) save();
-    if (!best_.empty() && result_.best_step != step_) student_.restore_masters(best_);
+    if (callbacks_.held_out_loss && now_.evaluated_at != now_.step) evaluate();
+    if (options_.checkpoint_every > 0 && saved_step_ != now_.step) save();
+    if (!best_.empty() && result_.best_step != now_.step) student_.restore_masters(best_);
     student_.requantize();
-    result_.steps = step_;
-    result_.tokens = static_cast<std::uint64_t>(step_ * options_.sequences_per_step * options_.sequence_length);
+    result_.steps = now_.step;
+    result_.tokens = static_cast<std::uint64_t>(now_.step * options_.sequences_per_step * options_.sequence_length);
   }
 
   void save() {
-    StateTensors tensors = optimizer_->state();
-    for (std::size_t i = 0; i < student_.parameters().size(); ++i) {
-      const TrainedParameter& parameter = student_.parameters()[i];
-      tensors.emplace_back("master." + parameter.name, parameter.master.detach());
-      if (!best_.empty()) tensors.emplace_back("best." + parameter.name, best_[i]);
-    }
-    for (auto& [name, tensor] : tensors) tensor = tensor.to(at::kCPU).contiguous();
     const auto begin = Clock::now();
-    save_checkpoint(comm_, options_.checkpoint, step_, tensors, metadata());
-    slowest_save_s_ = std::max(slowest_save_s_, seconds_since(begin));
-    saved_step_ = step_;
+    nlohmann::json metadata = train::to_metadata(now_, result_);
+    metadata["fingerprint"] = options_.fingerprint;
+    checkpoints_->save(now_.step, train::collect_tensors(*optimizer_, student_, best_), metadata);
+    saved_step_ = now_.step;
+    now_.slowest_save_s = std::max(now_.slowest_save_s, seconds_since(begin));
+    report_checkpoints();
   }
 
-  nlohmann::json metadata() const {
-    nlohmann::json metadata{{"fingerprint", options_.fingerprint},
-                            {"first_loss", number_to_json(result_.first_loss)},
-                            {"last_loss", number_to_json(result_.last_loss)},
-                            {"seconds", result_.seconds},
-                            {"best_step", result_.best_step},
-                            {"evaluated_at", evaluated_at_},
-                            {"without_improvement", without_improvement_},
-                            {"bad_steps", bad_steps_},
-                            {"rollbacks", result_.rollbacks},
-                            {"step_scale", step_scale_},
-                            {"slowest_step_s", slowest_step_s_},
-                            {"slowest_save_s", slowest_save_s_}};
-    if (result_.best_held_out_loss) metadata["best_held_out_loss"] = *result_.best_held_out_loss;
-    return metadata;
+  void wait_for_checkpoint() {
+    if (!checkpoints_) return;
+    checkpoints_->wait();
+    report_checkpoints();
+  }
+
+  void report_checkpoints() {
+    for (const CheckpointReport& report : checkpoints_->take_reports()) {
+      ++result_.checkpoints;
+      result_.checkpoint_stall_s += report.stall_s;
+      now_.slowest_save_s = std::max(now_.slowest_save_s, report.stall_s + report.write_s);
+      if (callbacks_.on_checkpoint) callbacks_.on_checkpoint(report);
+    }
   }
 
   std::optional<Checkpoint> newest_checkpoint() {
-    if (options_.checkpoint_every <= 0) return std::nullopt;
+    if (!checkpoints_) return std::nullopt;
+    wait_for_checkpoint();
     return load_newest_checkpoint(comm_, options_.checkpoint.folder, options_.fingerprint);
   }
 
@@ -286,47 +284,16 @@ class TrainingRun {
     const std::optional<Checkpoint> saved = newest_checkpoint();
     if (!saved) return;
     restore(*saved);
-    result_.resumed_from = step_;
-    log::info(options_.stage + " goes on from step " + std::to_string(step_));
+    result_.resumed_from = now_.step;
+    log::info(options_.stage + " goes on from step " + std::to_string(now_.step));
     warn_of_short_lead();
   }
 
   void restore(const Checkpoint& saved) {
-    const at::NoGradGuard no_grad;
-    StateTensors optimizer_state;
-    std::map<std::string, at::Tensor> by_name(saved.tensors.begin(), saved.tensors.end());
-    for (const auto& [name, tensor] : saved.tensors) {
-      if (name.rfind("master.", 0) != 0 && name.rfind("best.", 0) != 0) optimizer_state.emplace_back(name, tensor);
-    }
-    optimizer_->load(optimizer_state);
-    best_.clear();
-    for (TrainedParameter& parameter : student_.parameters()) {
-      parameter.master.detach().copy_(by_name.at("master." + parameter.name));
-      const auto best = by_name.find("best." + parameter.name);
-      if (best != by_name.end()) best_.push_back(best->second.to(device_));
-    }
-    restore_counters(saved);
-  }
-
-  void restore_counters(const Checkpoint& saved) {
-    const nlohmann::json& metadata = saved.metadata;
-    step_ = saved_step_ = saved.step;
-    result_.first_loss = number_from_json(metadata.at("first_loss"));
-    result_.last_loss = number_from_json(metadata.at("last_loss"));
-    result_.seconds = metadata.at("seconds");
-    result_.best_step = metadata.at("best_step");
-    result_.rollbacks = metadata.at("rollbacks");
-    step_scale_ = metadata.at("step_scale");
-    bad_steps_ = metadata.at("bad_steps");
-    evaluated_at_ = metadata.at("evaluated_at");
-    without_improvement_ = metadata.at("without_improvement");
-    slowest_step_s_ = std::max<double>(slowest_step_s_, metadata.at("slowest_step_s"));
-    slowest_save_s_ = std::max<double>(slowest_save_s_, metadata.at("slowest_save_s"));
-    result_.stopped_early = options_.patience > 0 && without_improvement_ >= options_.patience;
-    result_.best_held_out_loss.reset();
-    if (metadata.contains("best_held_out_loss")) {
-      result_.best_held_out_loss = metadata.at("best_held_out_loss").get<double>();
-    }
+    train::restore_tensors(saved.tensors, *optimizer_, student_, best_);
+    train::from_metadata(saved.metadata, now_, result_);
+    now_.step = saved_step_ = saved.step;
+    result_.stopped_early = options_.patience > 0 && now_.without_improvement >= options_.patience;
   }
 
   Communicator& comm_;
@@ -339,16 +306,12 @@ class TrainingRun {
   std::unique_ptr<Optimizer> optimizer_;
   train::QkClip qk_clip_;
   ShardRange mine_;
-  std::int64_t step_ = 0;
-  std::int64_t evaluated_at_ = -1;  // step of the last evaluation
-  std::int64_t saved_step_ = -1;    // of the newest checkpoint
-  int bad_steps_ = 0;               // in a row
-  double step_scale_ = 1;           // on every learning rate, smaller after a return to a checkpoint
-  double slowest_step_s_ = 0, slowest_save_s_ = 0;
+  train::TrainingProgress now_;
+  std::int64_t saved_step_ = -1;  // of the newest checkpoint
   bool lead_warned_ = false;
-  std::int64_t without_improvement_ = 0;
   std::vector<at::Tensor> best_;
   TrainingResult result_;
+  std::optional<CheckpointWriter> checkpoints_;  // none without checkpoints
 };
 
 }  // namespace

@@ -6,11 +6,14 @@
 #include <sys/resource.h>
 
 #include "store/manifest.hpp"
+#include "store/snapshot.hpp"
 #include "store/state_file.hpp"
 #include "support/errors.hpp"
+#include "support/mpi_main.hpp"
 #include "support/shared_scratch_folder.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
+#include "tercet/base/hash.hpp"
 #include "tercet/store/checkpoint.hpp"
 #include "tercet/store/run_file.hpp"
 
@@ -30,7 +33,7 @@ StateTensors sample_state(double first) {
           {"pair", ramp(2)},
           {"scalar", at::full({}, 7, at::TensorOptions(at::kLong))},
           {"none", ramp(0)},
-          {"large", ramp(300001)},
+          {"large", ramp(3000001)},  // three slices
           {"double", at::full({5}, first / 3, at::TensorOptions(at::kDouble))}};
 }
 
@@ -68,13 +71,16 @@ TEST_F(SharedCheckpoints, GiveAllRanksAllTensors) {
   expect_same(checkpoint->tensors, sample_state(1.5));
 }
 
-TEST_F(SharedCheckpoints, RecordASlicePerRank) {
+TEST_F(SharedCheckpoints, RecordTheSameSlicesForAnyNumberOfRanks) {
   save(100, 1.5);
-  const auto manifest = store::parse_manifest(read_file(folder_ / "step-00000100" / "manifest.json"));
-  EXPECT_EQ(manifest.world_size, world().size());
-  for (const auto& tensor : manifest.tensors) {
-    EXPECT_EQ(tensor.slices.size(), static_cast<std::size_t>(world().size())) << tensor.name;
-  }
+  on_first([&] {
+    const auto alone = make_self_communicator();
+    save_checkpoint(*alone, {folder_ / "alone", 2}, 100, sample_state(1.5), kMetadata);
+    auto together = nlohmann::json::parse(read_file(folder_ / "step-00000100" / "manifest.json"));
+    const auto one = nlohmann::json::parse(read_file(folder_ / "alone" / "step-00000100" / "manifest.json"));
+    EXPECT_EQ(together.at("world_size"), world().size());
+    EXPECT_EQ(together.at("tensors"), one.at("tensors"));
+  });
 }
 
 TEST_F(SharedCheckpoints, SavedByAllAreLoadedByOneAlone) {
@@ -105,18 +111,15 @@ TEST_F(SharedCheckpoints, HoldTheSameBytesForAnyNumberOfRanks) {
   });
 }
 
-TEST_F(SharedCheckpoints, AreWrittenTheSameInSmallSlabs) {
+// Slices of 64 bytes: many for each rank, in writing and in reading.
+TEST_F(SharedCheckpoints, InManySmallSlicesAreReadBackByAll) {
   const StateTensors state = {{"pair", sample_state(1.0)[1].second}, {"matrix", sample_state(1.0)[0].second}};
-  const auto write = [&](const char* name, std::int64_t slab) {
-    on_first([&] {
-      fs::create_directories(folder_);
-      store::create_state_file(folder_ / name, state);
-    });
-    on_every_rank(world(), [&] { store::write_shares(world(), folder_ / name, state, slab); });
-  };
-  write("small.h5", 64);
-  write("whole.h5", store::kSlabBytes);
-  on_first([&] { EXPECT_EQ(read_file(folder_ / "small.h5"), read_file(folder_ / "whole.h5")); });
+  store::Snapshot snapshot;
+  snapshot.take(world(), 100, state, kMetadata, true, 64);
+  store::commit(world(), {folder_, 2}, snapshot);
+  const auto checkpoint = load();
+  ASSERT_TRUE(checkpoint.has_value());
+  expect_same(checkpoint->tensors, state);
 }
 
 TEST_F(SharedCheckpoints, WithABadNewestFallBackTogether) {
@@ -166,6 +169,37 @@ TEST_F(SharedCheckpoints, ThatDoNotFitFailOnAllRanksAndLeaveThePublishedOnes) {
   ASSERT_TRUE(checkpoint.has_value());
   EXPECT_EQ(checkpoint->step, 100);
   on_first([&] { EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()), 1); });
+}
+
+// Only the last rank has no room: it alone knows why, and all say so.
+TEST_F(SharedCheckpoints, ThatOneRankCannotWriteFailOnAllRanksWithItsReason) {
+  if (world().size() == 1) GTEST_SKIP() << "rank 0 fails before it writes";
+  const auto handler = ::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  ::getrlimit(RLIMIT_FSIZE, &before);
+  const rlimit tiny{100000, before.rlim_max};
+  if (world().rank() == world().size() - 1) ::setrlimit(RLIMIT_FSIZE, &tiny);
+  const std::string text = test::message_of<StoreError>([&] { save(100, 1.0); });
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  ::signal(SIGXFSZ, handler);
+  const std::string rank = "rank " + std::to_string(world().size() - 1) + ": ";
+  EXPECT_NE(text.find(rank), std::string::npos) << text;
+  EXPECT_FALSE(load().has_value());
+  on_first([&] { EXPECT_TRUE(fs::is_empty(folder_)); });
+}
+
+TEST_F(SharedCheckpoints, OfANewerFormatAreRefusedByAll) {
+  save(100, 1.0);
+  on_first([&] {
+    const fs::path file = folder_ / "step-00000100" / "manifest.json";
+    auto body = nlohmann::json::parse(read_file(file));
+    body.erase("manifest_sha256");
+    body["version"] = 7;
+    body["manifest_sha256"] = sha256_hex(std::string_view(body.dump()));
+    test::write_text_file(file, body.dump());
+  });
+  EXPECT_THROW(load(), StoreError);
+  on_first([&] { EXPECT_TRUE(fs::exists(folder_ / "step-00000100")); });
 }
 
 TEST_F(SharedCheckpoints, AreSavedWhileTheRunFileIsOpen) {

@@ -17,6 +17,7 @@
 #include "support/scratch_folder.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
+#include "tercet/base/hash.hpp"
 
 namespace tercet {
 namespace {
@@ -247,32 +248,130 @@ TEST_F(Checkpoints, RefuseTensorsTheyCannotHoldByName) {
   EXPECT_FALSE(fs::exists(folder()));
 }
 
-TEST_F(Checkpoints, AreWrittenTheSameInSmallSlabs) {
-  const StateTensors state = sample_state(5.0);
-  fs::create_directories(folder());
-  const auto whole = [&](std::int64_t slab) {
-    const fs::path file = folder() / ("state-" + std::to_string(slab) + ".h5");
-    store::create_state_file(file, state);
-    store::write_shares(comm(), file, state, slab);
-    return read_file(file);
-  };
-  EXPECT_EQ(whole(8), whole(store::kSlabBytes));
+// A later version keeps the checksum and its rule, so a sound manifest of one can be told from a damaged one.
+std::string of_version(const std::string& manifest, int version) {
+  auto body = nlohmann::json::parse(manifest);
+  body.erase("manifest_sha256");
+  body["version"] = version;
+  body["manifest_sha256"] = sha256_hex(std::string_view(body.dump()));
+  return body.dump(1);
 }
 
-TEST(Shares, CoverEveryElementOnceAndAreEven) {
-  for (const std::int64_t count : {0, 1, 3, 7, 64, 1000003}) {
-    for (const int ranks : {1, 2, 3, 4, 7}) {
-      std::int64_t next = 0;
-      for (int rank = 0; rank < ranks; ++rank) {
-        const store::Slice share = store::share_of(count, rank, ranks);
-        EXPECT_EQ(share.offset, next);
-        EXPECT_LE(share.count, count / ranks + 1);
-        EXPECT_GE(share.count, count / ranks);
-        next += share.count;
-      }
-      EXPECT_EQ(next, count);
-    }
+TEST_F(Checkpoints, OfANewerFormatAreRefusedAndLeftAlone) {
+  save(100, 1.0), save(200, 2.0);
+  test::write_text_file(newest() / "manifest.json", of_version(read_file(newest() / "manifest.json"), 2));
+  const std::string text = message_of<StoreError>([&] { load(); });
+  EXPECT_NE(text.find("step-00000200"), std::string::npos) << text;
+  EXPECT_NE(text.find("version 2"), std::string::npos) << text;
+  EXPECT_EQ(names(), (std::vector<std::string>{"step-00000100", "step-00000200"}));
+}
+
+TEST_F(Checkpoints, WithADamagedVersionFallBackToTheOlderOne) {
+  save(100, 1.0), save(200, 2.0);
+  std::string text = read_file(newest() / "manifest.json");
+  const std::size_t place = text.find("\"version\": 1");
+  ASSERT_NE(place, std::string::npos);
+  text[place + 11] = '9';
+  test::write_text_file(newest() / "manifest.json", text);
+  expect_falls_back();
+}
+
+TEST_F(Checkpoints, WithElementsOutsideTheFileFallBackToTheOlderOne) {
+  save(100, 1.0), save(200, 2.0);
+  auto body = nlohmann::json::parse(read_file(newest() / "manifest.json"));
+  body.erase("manifest_sha256");
+  body["state_bytes"] = 1000;
+  body["manifest_sha256"] = sha256_hex(std::string_view(body.dump()));
+  test::write_text_file(newest() / "manifest.json", body.dump());
+  fs::resize_file(newest() / "state.h5", 1000);
+  expect_falls_back();
+}
+
+// What a kill leaves between the two renames by which a file system without an exchange of names replaces a checkpoint.
+TEST_F(Checkpoints, AreFoundUnderTheirFormerNameAfterAKillWhileBeingReplaced) {
+  save(100, 1.0), save(200, 2.0);
+  fs::rename(newest(), folder() / "former-step-00000200");
+  fs::create_directories(folder() / ".tmp-step-00000200.77");
+  const auto checkpoint = load();
+  ASSERT_TRUE(checkpoint.has_value());
+  EXPECT_EQ(checkpoint->step, 200);
+  expect_same(checkpoint->tensors, sample_state(2.0));
+}
+
+TEST_F(Checkpoints, SavedAfterAKillWhileOneWasBeingReplacedKeepTheFormerOne) {
+  save(100, 1.0), save(200, 2.0);
+  fs::rename(newest(), folder() / "former-step-00000200");
+  save(300, 3.0);
+  EXPECT_EQ(names(), (std::vector<std::string>{"step-00000100", "step-00000200", "step-00000300"}));
+}
+
+// ... and after the second of them.
+TEST_F(Checkpoints, ThatWereReplacedWinOverTheirFormerOnes) {
+  save(200, 2.0);
+  fs::copy(newest(), folder() / "former-step-00000200", fs::copy_options::recursive);
+  save_checkpoint(comm(), {folder(), 9}, 201, sample_state(5.0), kMetadata);
+  fs::rename(folder() / "step-00000201", folder() / "elsewhere");
+  expect_same(load()->tensors, sample_state(2.0));
+  save(300, 3.0);
+  EXPECT_FALSE(fs::exists(folder() / "former-step-00000200"));
+}
+
+TEST_F(Checkpoints, CannotBeReplacedByOneThatFailed) {
+  save(100, 1.0);
+  const at::Tensor half = at::zeros({2}, at::TensorOptions(at::kHalf));
+  EXPECT_THROW(save_checkpoint(comm(), {folder(), 2}, 100, {{"half", half}}, kMetadata), StoreError);
+  expect_same(load()->tensors, sample_state(1.0));
+}
+
+// A folder may hold later steps of a job with other settings: they must not push out what was just saved.
+TEST_F(Checkpoints, OfLaterStepsDoNotCountWhenOldOnesAreRemoved) {
+  for (const std::int64_t step : {900, 1000}) {
+    save_checkpoint(comm(), {folder(), 2}, step, sample_state(9.0), {{"fingerprint", "other"}});
   }
+  for (const std::int64_t step : {100, 200, 300}) save(step, 1.0, 2);
+  EXPECT_EQ(names(), (std::vector<std::string>{"step-00000200", "step-00000300", "step-00000900", "step-00001000"}));
+  EXPECT_EQ(load()->step, 300);
+}
+
+std::vector<store::TensorEntry> entries_of(const std::vector<std::int64_t>& counts, std::int64_t slice_bytes) {
+  StateTensors tensors;
+  for (const std::int64_t count : counts) tensors.emplace_back(std::to_string(tensors.size()), ramp(count, 0));
+  return store::describe(tensors, slice_bytes);
+}
+
+TEST(Slices, CoverEveryElementOnceAndAreNeverLonger) {
+  for (const std::int64_t count : {0, 1, 15, 16, 17, 1003}) {
+    const auto entries = entries_of({count}, 64);
+    std::int64_t next = 0;
+    for (const store::Slice& slice : entries[0].slices) {
+      EXPECT_EQ(slice.offset, next);
+      EXPECT_GE(slice.count, 1);
+      EXPECT_LE(slice.count, 16);
+      next += slice.count;
+    }
+    EXPECT_EQ(next, count);
+  }
+}
+
+TEST(Slices, AreWrittenInOneRunPerRankOfAboutTheSameSize) {
+  const auto entries = entries_of({1000, 3, 0, 500, 7, 2000}, 64);
+  for (const int ranks : {1, 2, 3, 4, 7}) {
+    std::vector<std::int64_t> share(static_cast<std::size_t>(ranks), 0);
+    int before = 0;
+    for (const store::Assignment& one : store::in_runs(entries, ranks)) {
+      EXPECT_GE(one.rank, before);
+      before = one.rank;
+      share.at(static_cast<std::size_t>(one.rank)) += entries[one.tensor].slices[one.slice].count;
+    }
+    for (const std::int64_t count : share) EXPECT_NEAR(static_cast<double>(count), 3510.0 / ranks, 16.0) << ranks;
+  }
+}
+
+TEST(Slices, AreReadInTurns) {
+  const auto entries = entries_of({100, 0, 50}, 64);
+  int expected = 0;
+  for (const store::Assignment& one : store::in_turns(entries, 3)) EXPECT_EQ(one.rank, expected++ % 3);
+  EXPECT_EQ(expected, 7 + 4);
 }
 
 store::Manifest small_manifest() {

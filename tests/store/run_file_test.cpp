@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <latch>
 #include <limits>
+#include <thread>
 
+#include "store/hdf5.hpp"
 #include "store/records.hpp"
 #include "support/errors.hpp"
 #include "support/scratch_folder.hpp"
@@ -198,6 +201,52 @@ TEST(RunFile, NamesTheFileAndTheCauseWhenItIsNoHdf5) {
   const std::string text = message_of<StoreError>([&] { read_run_file(folder.path() / "run.h5"); });
   EXPECT_NE(text.find("run.h5"), std::string::npos) << text;
   EXPECT_NE(text.find("HDF5: "), std::string::npos) << text;
+}
+
+// Holds HDF5 in another thread, as the making of a checkpoint does.
+class BusyLibrary {
+ public:
+  BusyLibrary() : thread_([this] { hold(); }) { holding_.wait(); }
+  ~BusyLibrary() {
+    let_go_.count_down();
+    thread_.join();
+  }
+  BusyLibrary(const BusyLibrary&) = delete;
+  BusyLibrary& operator=(const BusyLibrary&) = delete;
+
+ private:
+  void hold() {
+    const store::Hdf5Session library;
+    holding_.count_down();
+    let_go_.wait();
+  }
+  std::latch holding_{1}, let_go_{1};
+  std::thread thread_;
+};
+
+// That a record does not wait shows by the test coming to its end: the library is let go afterwards only.
+TEST(RunFile, RecordsInTheJournalAtOnceWhenTheLibraryIsBusyAndCatchesUpAtTheNextRecord) {
+  const ScratchFolder folder;
+  RunFile run(folder.path(), true);
+  run.metric({"loss", 0, 3.0, "nats"});
+  {
+    const BusyLibrary busy;
+    record_everything(run);
+    EXPECT_EQ(read_journal(folder.path() / "journal.jsonl").metrics.size(), 7u);
+  }
+  EXPECT_EQ(read_run_file(folder.path() / "run.h5").metrics.size(), 1u);
+  run.metric({"loss", 1, 2.0, "nats"});
+  EXPECT_EQ(to_json(read_run_file(folder.path() / "run.h5")), to_json(read_journal(folder.path() / "journal.jsonl")));
+}
+
+TEST(RunFile, CatchesUpWhenItIsClosed) {
+  const ScratchFolder folder;
+  {
+    RunFile run(folder.path(), true);
+    const BusyLibrary busy;
+    record_everything(run);
+  }
+  EXPECT_EQ(to_json(read_run_file(folder.path() / "run.h5")), to_json(read_journal(folder.path() / "journal.jsonl")));
 }
 
 // For tests/parity/run_file_parity.py, which reads it with h5py.

@@ -10,6 +10,20 @@
 
 namespace tercet {
 
+// A file descriptor that closes itself; valid() is false, and errno says why, when the file could not be opened.
+class Descriptor {
+ public:
+  Descriptor(const std::filesystem::path& path, int flags, unsigned mode = 0644);  // open(2), with O_CLOEXEC
+  ~Descriptor();
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  bool valid() const { return fd_ >= 0; }
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
 // A whole file mapped read-only. Move-only. An empty file gives an empty span.
 class MappedFile {
  public:

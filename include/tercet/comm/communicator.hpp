@@ -58,6 +58,10 @@ class Communicator {
 // The communicator of a job with one rank. Every operation is the identity, on any device.
 std::unique_ptr<Communicator> make_self_communicator();
 
+// Collective. The same ranks for another thread: host data by MPI alone, its collective calls in an order of their own.
+// It may be used while `comm` is in use elsewhere.
+std::unique_ptr<Communicator> duplicate(Communicator& comm);
+
 // Collective conveniences, built on the above.
 std::string broadcast_string(Communicator& comm, std::string text, int root = 0);
 std::int64_t all_reduce_value(Communicator& comm, std::int64_t value, Reduce op);

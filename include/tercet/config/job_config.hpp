@@ -115,6 +115,7 @@ struct CheckpointSection {
   std::int64_t every_steps = 100;  // 0: none
   std::int64_t keep = 2;
   double lead_s = 120;
+  bool asynchronous = true;
 };
 
 struct LogSection {

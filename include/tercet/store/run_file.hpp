@@ -1,5 +1,6 @@
 // The record of a run: run.h5 (serial HDF5, rank 0) and journal.jsonl beside it. Every record goes to the journal
-// first (one JSON line, flushed), then to run.h5 (flushed); from the journal run.h5 can be made again.
+// first (one JSON line, flushed), then to run.h5 (flushed); from the journal run.h5 can be made again. While another
+// thread has HDF5 to itself, run.h5 is left behind, and catches up at the next record or at the end.
 // A metric keeps its unit. Layout: docs/formats.md. On ranks other than 0 all functions do nothing.
 #pragma once
 

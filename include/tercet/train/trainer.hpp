@@ -64,6 +64,7 @@ struct TrainerCallbacks {
   std::function<void(const StepRecord&)> on_step = {};   // may be empty
   std::function<void(const BadStep&)> on_bad_step = {};  // may be empty
   std::function<void(std::int64_t step, double loss)> on_evaluation = {};  // may be empty
+  std::function<void(const CheckpointReport&)> on_checkpoint = {};         // of a published one; may be empty
 };
 
 struct TrainingResult {
@@ -75,7 +76,9 @@ struct TrainingResult {
   std::optional<double> best_held_out_loss;
   std::int64_t best_step = 0;
   bool stopped_early = false;
-  int rollbacks = 0;  // returns to a checkpoint after steps that were not finite
+  int rollbacks = 0;              // returns to a checkpoint after steps that were not finite
+  std::int64_t checkpoints = 0;   // published in this attempt
+  double checkpoint_stall_s = 0;  // how long this rank's steps waited for them
 };
 
 // Collective. `teacher` may be null (cross-entropy alone). Leaves the student in its best state, requantized. The final
