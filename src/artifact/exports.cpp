@@ -24,6 +24,19 @@ at::Tensor dequantized_half(const PackedTensor& tensor) {
   return tensor.input_first ? values.t().contiguous() : values.contiguous();
 }
 
+// Every parameter of a model as fp16 under its Hugging Face name and layout, dequantized when it is written.
+struct Dequantized {
+  explicit Dequantized(const PackedModel& model) {
+    for (const PackedTensor& tensor : model.tensors) {
+      std::vector<std::int64_t> shape = tensor.stored.shape;
+      if (tensor.input_first) std::reverse(shape.begin(), shape.end());
+      tensors.emplace_back(tensor.name, values.add(shape, at::kHalf, [&tensor] { return dequantized_half(tensor); }));
+    }
+  }
+  DeferredTensors values;
+  NamedTensors tensors;
+};
+
 // Through our own writer, not copy_file: that would also copy the write protection of the source.
 void copy_content(const fs::path& from, const fs::path& to) {
   write_file_atomically(to, MappedFile(from).text());
@@ -55,23 +68,18 @@ void copy_tokenizer_files(const fs::path& from, const fs::path& to) {
 
 }  // namespace
 
-NamedTensors dequantized_tensors(const PackedModel& model) {
-  NamedTensors tensors;
-  for (const PackedTensor& tensor : model.tensors) tensors.emplace_back(tensor.name, dequantized_half(tensor));
-  return tensors;
-}
-
 void write_dequantized_pt(const fs::path& file, const PackedModel& model) {
   const PackedTensor* tied = tied_embedding(model);
+  const Dequantized dequantized(model);
   TorchDict state;
   at::Tensor head;
-  for (auto& [name, tensor] : dequantized_tensors(model)) {
+  for (const auto& [name, tensor] : dequantized.tensors) {
     if (tied != nullptr && name == tied->name) head = tensor;
     state.emplace_back(name, tensor);
   }
   // As model.state_dict() has it: under its own name, over the same memory, so stored once.
   if (tied != nullptr) state.emplace_back(exported_head_name(model.config.family), head);
-  write_torch_file(file, state);
+  write_torch_file(file, state, dequantized.values);
 }
 
 void write_hf_folder(const fs::path& folder, const PackedModel& model, const fs::path& model_folder,
@@ -80,7 +88,8 @@ void write_hf_folder(const fs::path& folder, const PackedModel& model, const fs:
   fs::create_directories(folder, error);
   if (error) throw StoreError("cannot create folder '" + folder.string() + "'", error.message());
   write_file_atomically(folder / "config.json", export_config(model.config));
-  write_safetensors(folder / "model.safetensors", dequantized_tensors(model));
+  const Dequantized dequantized(model);
+  write_safetensors(folder / "model.safetensors", dequantized.tensors, {}, dequantized.values);
   const fs::path generation = model_folder / "generation_config.json";
   if (fs::exists(generation)) {
     copy_content(generation, folder / "generation_config.json");

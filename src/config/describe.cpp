@@ -1,4 +1,5 @@
 // The words for a row's type and for what it allows.
+#include <algorithm>
 #include <cmath>
 #include <type_traits>
 

@@ -20,6 +20,11 @@ std::string_view storage_class(c10::ScalarType type) {
   return known->first;
 }
 
+// Tensors over one such storage are recognised; a deferred one (on the meta device) has its storage but no memory.
+bool has_own_storage(const at::Tensor& tensor) {
+  return tensor.is_cpu() || tensor.is_meta();
+}
+
 }  // namespace
 
 PickleWriter::PickleWriter(const TorchValue& root) {
@@ -33,7 +38,7 @@ PickleWriter::PickleWriter(const TorchValue& root) {
 void PickleWriter::count_storages(const TorchValue& value) {
   if (const auto* tensor = std::get_if<at::Tensor>(&value)) {
     if (!tensor->defined()) throw StoreError("an undefined tensor cannot be written to a PyTorch file");
-    if (tensor->is_cpu()) ++uses_[{tensor->storage().unsafeGetStorageImpl(), tensor->scalar_type()}];
+    if (has_own_storage(*tensor)) ++uses_[{tensor->storage().unsafeGetStorageImpl(), tensor->scalar_type()}];
   } else if (const auto* items = std::get_if<TorchList>(&value)) {
     for (const auto& item : *items) count_storages(item);
   } else if (const auto* entries = std::get_if<TorchDict>(&value)) {
@@ -164,15 +169,17 @@ void PickleWriter::storage(std::string_view storage_class, std::size_t index, st
 
 // A storage that several tensors use is written whole and stays shared; a tensor of its own is written compactly.
 void PickleWriter::tensor(const at::Tensor& tensor) {
-  const StorageKey key{tensor.is_cpu() ? tensor.storage().unsafeGetStorageImpl() : nullptr, tensor.scalar_type()};
-  const bool shared = tensor.is_cpu() && uses_[key] > 1;
-  const at::Tensor written = shared ? tensor : tensor.cpu().contiguous();
+  const bool own = has_own_storage(tensor);
+  const StorageKey key{own ? tensor.storage().unsafeGetStorageImpl() : nullptr, tensor.scalar_type()};
+  const bool shared = own && uses_[key] > 1;
+  const at::Tensor written = shared || tensor.is_meta() ? tensor : tensor.cpu().contiguous();
   const c10::Storage& memory = written.storage();
   const std::size_t bytes = shared ? memory.nbytes() : written.nbytes();
   const std::size_t index =
       shared ? shared_indices_.try_emplace(key, storages_.size()).first->second : storages_.size();
   if (index == storages_.size()) {
-    storages_.push_back({written, shared ? memory.data() : written.const_data_ptr(), bytes});
+    const void* data = tensor.is_meta() ? nullptr : shared ? memory.data() : written.const_data_ptr();
+    storages_.push_back({written, data, bytes});
   }
   global("torch._utils\n_rebuild_tensor_v2\n");
   opcode(pickle::kMark);

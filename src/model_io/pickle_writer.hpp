@@ -17,7 +17,7 @@ namespace tercet {
 
 class PickleWriter {
  public:
-  // The bytes of record data/<index>; `keep` owns them.
+  // The bytes of record data/<index>; `keep` owns them, or is a deferred tensor (on the meta device), without any yet.
   struct Storage {
     at::Tensor keep;
     const void* data = nullptr;

@@ -41,7 +41,7 @@ std::string header_of(const NamedTensors& tensors, const std::map<std::string, s
 }  // namespace
 
 void write_safetensors(const std::filesystem::path& file, const NamedTensors& tensors,
-                       const std::map<std::string, std::string>& metadata) {
+                       const std::map<std::string, std::string>& metadata, const DeferredTensors& deferred) {
   const NamedTensors ordered = by_width(tensors);
   const std::string header = header_of(ordered, metadata, file.string());
   const std::uint64_t length = header.size();
@@ -49,7 +49,7 @@ void write_safetensors(const std::filesystem::path& file, const NamedTensors& te
   staged.write(&length, sizeof(length));
   staged.write(header);
   for (const auto& [name, tensor] : ordered) {
-    const at::Tensor dense = tensor.cpu().contiguous();
+    const at::Tensor dense = deferred.values(tensor);
     staged.write(dense.const_data_ptr(), dense.nbytes());
   }
   staged.publish();

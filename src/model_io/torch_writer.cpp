@@ -36,25 +36,26 @@ class Sink {
   std::optional<StoreError> failure_;
 };
 
-void write_records(Sink& sink, const PickleWriter& pickle) {
+void write_records(Sink& sink, const PickleWriter& pickle, const DeferredTensors& deferred) {
   PyTorchStreamWriter zip([&sink](const void* data, std::size_t size) { return sink.write(data, size); });
   zip.writeRecord("data.pkl", pickle.pickle().data(), pickle.pickle().size());
   zip.writeRecord("byteorder", "little", 6);
   for (std::size_t i = 0; i < pickle.storages().size(); ++i) {
     const auto& storage = pickle.storages()[i];
-    zip.writeRecord("data/" + std::to_string(i), storage.data, storage.bytes);
+    const at::Tensor made = storage.keep.is_meta() ? deferred.values(storage.keep) : at::Tensor();
+    zip.writeRecord("data/" + std::to_string(i), made.defined() ? made.const_data_ptr() : storage.data, storage.bytes);
   }
   zip.writeEndOfFile();
 }
 
 }  // namespace
 
-void write_torch_file(const std::filesystem::path& file, const TorchValue& value) {
+void write_torch_file(const std::filesystem::path& file, const TorchValue& value, const DeferredTensors& deferred) {
   const PickleWriter pickle(value);
   StagedFile staged(file);
   Sink sink(staged);
   try {
-    write_records(sink, pickle);
+    write_records(sink, pickle, deferred);
   } catch (const c10::Error& error) {
     throw StoreError("cannot write '" + file.string() + "'", error.what_without_backtrace());
   }

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cctype>
+#include <cstdint>
 
 #include "tercet/base/error.hpp"
 

@@ -1,4 +1,6 @@
 // Driven by tests/parity/torch_file_parity.py, which opens these artifacts in Python.
+#include <gtest/gtest.h>
+
 #include <cstdlib>
 
 #include "support.hpp"

@@ -1,4 +1,5 @@
 #include <ATen/ops/equal.h>
+#include <gtest/gtest.h>
 
 #include <map>
 
@@ -16,13 +17,19 @@ using test::ScratchFolder;
 using test::tiny_gpt2;
 using test::tiny_llama;
 
-std::map<std::string, at::Tensor> by_name(const NamedTensors& tensors) {
-  return {tensors.begin(), tensors.end()};
+// What the state dict of a model holds; the tensors keep their file mapped.
+std::map<std::string, at::Tensor> exported(const PackedModel& model) {
+  const ScratchFolder folder;
+  write_dequantized_pt(folder / "state.pt", model);
+  const TorchValue value = read_torch_file(folder / "state.pt");
+  std::map<std::string, at::Tensor> tensors;
+  for (const auto& [name, tensor] : std::get<TorchDict>(value)) tensors[name] = std::get<at::Tensor>(tensor);
+  return tensors;
 }
 
 TEST(Exports, GiveTheValuesOfTheCodesAsHalf) {
   const PackedModel model = tiny_llama();
-  const auto tensors = by_name(dequantized_tensors(model));
+  const auto tensors = exported(model);
   for (const PackedTensor& packed : model.tensors) {
     EXPECT_EQ(tensors.at(packed.name).scalar_type(), at::kHalf);
     EXPECT_TRUE(at::equal(tensors.at(packed.name).to(at::kFloat), dequantize(packed.stored))) << packed.name;
@@ -31,7 +38,7 @@ TEST(Exports, GiveTheValuesOfTheCodesAsHalf) {
 
 TEST(Exports, GiveConv1dWeightsBackInputFirst) {
   const PackedModel model = tiny_gpt2();
-  const auto tensors = by_name(dequantized_tensors(model));
+  const auto tensors = exported(model);
   const at::Tensor fused = tensors.at("transformer.h.0.attn.c_attn.weight");
   EXPECT_EQ(fused.sizes().vec(), (std::vector<std::int64_t>{8, 24}));
   EXPECT_TRUE(fused.is_contiguous());

@@ -1,5 +1,6 @@
 // Every byte of a small file is damaged in turn: whatever comes of it, it is a value or a DataError.
 #include <ATen/ops/arange.h>
+#include <gtest/gtest.h>
 
 #include <functional>
 

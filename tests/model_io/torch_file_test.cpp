@@ -115,6 +115,32 @@ TEST(TorchFile, TellsHowToConvertTheOldFormat) {
   EXPECT_MENTIONS(message, "torch.save(torch.load(");
 }
 
+TEST(TorchFile, OfDeferredTensorsIsThatOfTheTensorsThemselves) {
+  const ScratchFolder folder;
+  const at::Tensor a = at::arange(6, at::kFloat).view({2, 3}), b = at::ones({4}, at::kHalf);
+  DeferredTensors deferred;
+  int made = 0;
+  const at::Tensor later_a = deferred.add({2, 3}, at::kFloat, [&] { return ++made, a.clone(); });
+  const at::Tensor later_b = deferred.add({4}, at::kHalf, [&] { return ++made, b.clone(); });
+  write_torch_file(folder / "a.pt", TorchDict{{"a", a}, {"b", b}, {"tied", a}});
+  write_torch_file(folder / "b.pt", TorchDict{{"a", later_a}, {"b", later_b}, {"tied", later_a}}, deferred);
+  EXPECT_EQ(read_file(folder / "a.pt"), read_file(folder / "b.pt"));
+  EXPECT_EQ(made, 2) << "each is made once";
+  write_safetensors(folder / "a.safetensors", {{"a", a}, {"b", b}});
+  write_safetensors(folder / "b.safetensors", {{"a", later_a}, {"b", later_b}}, {}, deferred);
+  EXPECT_EQ(read_file(folder / "a.safetensors"), read_file(folder / "b.safetensors"));
+}
+
+TEST(TorchFile, OfATensorThatIsNotWhatWasAnnouncedIsNotWritten) {
+  const ScratchFolder folder;
+  DeferredTensors deferred;
+  const at::Tensor later = deferred.add({2, 3}, at::kFloat, [] { return at::ones({3, 2}); });
+  EXPECT_THROW(write_torch_file(folder / "a.pt", TorchDict{{"a", later}}, deferred), StoreError);
+  EXPECT_THROW(write_torch_file(folder / "a.pt", TorchDict{{"a", later}}), StoreError) << "nobody makes it";
+  EXPECT_THROW(write_safetensors(folder / "a", {{"a", later}}, {}, deferred), StoreError);
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+}
+
 TEST(TorchFile, RefusesToWriteWhereItCannot) {
   EXPECT_THROW(write_torch_file("/nowhere/at/all/a.pt", some_values()), StoreError);
   const ScratchFolder folder;

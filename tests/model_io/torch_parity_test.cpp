@@ -8,6 +8,7 @@
 
 #include "model_io/dtype.hpp"
 #include "support/errors.hpp"
+#include "tercet/base/file.hpp"
 #include "tercet/model_io/torch_file.hpp"
 
 namespace tercet {

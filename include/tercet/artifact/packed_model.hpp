@@ -39,8 +39,8 @@ void write_packed_model(const std::filesystem::path& file, const PackedModel& mo
 PackedModel read_packed_model(
     const std::filesystem::path& file);  // DataError naming the tensor for anything inconsistent
 
-// Dequantized tensors under their Hugging Face names and layouts, fp16.
-NamedTensors dequantized_tensors(const PackedModel& model);
+// The dequantized tensors under their Hugging Face names and layouts, fp16, one after the other: no more than one is in
+// memory at a time.
 void write_dequantized_pt(const std::filesystem::path& file, const PackedModel& model);
 // config.json (with torch_dtype float16), model.safetensors, generation_config.json and the tokenizer of
 // `tokenizer_folder`.

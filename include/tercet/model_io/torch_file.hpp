@@ -11,6 +11,8 @@
 #include <variant>
 #include <vector>
 
+#include "tercet/model_io/deferred_tensors.hpp"
+
 namespace tercet {
 
 // What such a file may hold: a tree of plain values.
@@ -27,8 +29,9 @@ struct TorchValue
 // uncompressed. Limits: pickle <= 256 MB, nesting <= 64.
 TorchValue read_torch_file(const std::filesystem::path& file);
 
-// Writes dicts, lists, scalars, strings and contiguous CPU tensors. Temporary name, fsync, rename. Throws StoreError.
-void write_torch_file(const std::filesystem::path& file, const TorchValue& value);
+// Writes dicts, lists, scalars, strings and tensors; those of `deferred` are made as they are written. Temporary name,
+// fsync, rename. Throws StoreError.
+void write_torch_file(const std::filesystem::path& file, const TorchValue& value, const DeferredTensors& deferred = {});
 
 // The entry of a dict; throws DataError naming `where` if absent or of another type.
 const TorchValue& torch_entry(const TorchDict& dict, const std::string& key, const std::string& where);

@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "tercet/model_io/deferred_tensors.hpp"
+
 namespace tercet {
 
 struct TensorInfo {
@@ -36,9 +38,9 @@ std::unique_ptr<WeightSource> open_safetensors(const std::filesystem::path& file
 
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
-// Writes tensors (F32, F16, BF16, U8, I8, I32, I64), wide elements first, to a temporary name, then renames.
-// metadata values are strings; {"format": "pt"} is always added.
+// Writes tensors (F32, F16, BF16, U8, I8, I32, I64), wide elements first, to a temporary name, then renames; those of
+// `deferred` are made as they are written. metadata values are strings; {"format": "pt"} is always added.
 void write_safetensors(const std::filesystem::path& file, const NamedTensors& tensors,
-                       const std::map<std::string, std::string>& metadata = {});
+                       const std::map<std::string, std::string>& metadata = {}, const DeferredTensors& deferred = {});
 
 }  // namespace tercet
