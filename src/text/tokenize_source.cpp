@@ -202,6 +202,15 @@ fs::path prepare_folders(Communicator& comm, const DatasetOptions& options, cons
   });
 }
 
+// Work under a name of its own is of no use to a later job: it goes whatever happens.
+struct UnnamedWork {
+  fs::path folder;  // empty: kept
+  ~UnnamedWork() {
+    std::error_code ignored;
+    if (!folder.empty()) fs::remove_all(folder, ignored);
+  }
+};
+
 }  // namespace
 
 TokenFiles token_files(const fs::path& cache, const std::string& key) {
@@ -211,6 +220,7 @@ TokenFiles token_files(const fs::path& cache, const std::string& key) {
 void tokenize_source(Communicator& comm, const SourceFiles& source, const DatasetOptions& options,
                      const Tokenizer& tokenizer, const std::string& key) {
   const fs::path folder = prepare_folders(comm, options, key);
+  const UnnamedWork unnamed{comm.is_root() && options.work.empty() ? folder : fs::path()};
   const std::vector<Block> blocks = cut_blocks(comm, source);
   BlockTokenizer tokenize(source, tokenizer, options.held_out_fraction);
   {

@@ -43,7 +43,7 @@ std::string json_line(const std::string& text) {
 // Texts, a byte tokenizer and a cache in one folder.
 class DatasetTest : public ::testing::Test {
  protected:
-  DatasetTest() : folder_("dataset") {
+  DatasetTest() {
     write_byte_tokenizer(folder_.path() / "tokenizer");
     tokenizer_ = open_tokenizer(folder_.path() / "tokenizer");
   }
