@@ -70,9 +70,9 @@ def a_stopped_job_does_nothing_twice(shop):
     run = shop.folder / "once"
     stop_at(shop, run, 2, "fine-tune", lambda job: signal_rank(job, shop.program, 0, signal.SIGUSR1))
     again = finish(shop, run, 2)
-    check("units of work were done by an earlier attempt" in again.err, again.err[-3000:])
-    second = {line["name"]: line["end_s"] - line["begin_s"] for line in journal(run, "stage") if line["attempt"] == 2}
-    check(second["calibrate"] < reference(shop, 2).seconds["calibrate"], "calibration was done again")
+    # Shards; batches of 8 windows of the original and of the quantized model; thresholds of linear layers.
+    units = 8 + 2 * 3 + 14
+    check(f"{units} units of work were done by an earlier attempt" in again.err, again.err[-3000:])
     steps = [line["step"] for line in journal(run, "metric") if line["name"] == "training/loss"]
     check_equal(sorted(steps), list(range(1, 41)), "steps of both attempts")
 
@@ -99,7 +99,9 @@ def another_number_of_ranks_trains_on_within_rounding(shop):
                  for line in journal(shop.folder / "alone-2-0", "metric") if line["name"] == "training/loss"}
         check_equal(sorted(losses), sorted(known), "steps")
         for step, loss in known.items():
-            check_close(losses[step], loss, 1e-2, f"loss of step {step} on {ranks} ranks")
+            # A weight at a threshold may fall on the other side; late losses are near zero.
+            check(abs(losses[step] - loss) <= 1e-2 * loss + 5e-5, f"loss of step {step} on {ranks} ranks: "
+                  f"{losses[step]} instead of {loss}")
         check_close(outcome_of(run)["figures"]["packed"]["perplexity"], alone.outcome["figures"]["packed"]["perplexity"],
                     1e-2, "perplexity")
 
