@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tercet/base/error.hpp"
+#include "tercet/base/heartbeat.hpp"
 #include "tercet/config/job_config.hpp"
 #include "tercet/job/commands.hpp"
 #include "tercet/log/log.hpp"
@@ -46,7 +47,6 @@ CommOptions comm_options(const DistributedSection& settings) {
   options.device = settings.device;
   options.allow_shared_gpu = settings.allow_shared_gpu;
   options.deterministic = settings.deterministic;
-  options.timeout_s = settings.timeout_s;
   options.threads_per_rank = static_cast<int>(settings.threads_per_rank);
   return options;
 }
@@ -59,6 +59,7 @@ CommandResult run_job(Runtime& runtime, const Invocation& call, bool writes_logs
   JobConfig config;
   on_every_rank(control, [&] { config = load_job_config(call.path, call.overrides); });
   config.allowed_changes = call.allowed_changes;
+  runtime.watchdog().set_timeout(config.watchdog.timeout_s);
   log::Options logging{control.rank(), control.size(), log_level(config.log.level), {}, config.log.interval_s};
   if (writes_logs && !config.output.empty()) {
     on_root(control, [&] {
@@ -204,6 +205,7 @@ int run_command_line(Runtime& runtime, int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     throw ConfigError(error.what(), "", "tercet --help lists the commands, tercet COMMAND --help their options");
   }
+  const heartbeat::Phase phase(app.get_subcommands().front()->get_name());
   const CommandResult result = call.action(runtime);
   if (root) {
     if (call.json) {

@@ -1,7 +1,6 @@
 #include <exception>
 
 #include "command_line.hpp"
-#include "deadline.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/comm/runtime.hpp"
 #include "tercet/log/log.hpp"
@@ -19,7 +18,7 @@ int run(tercet::Runtime& runtime, int argc, char** argv) {
     failure = std::current_exception();
   }
   try {
-    const tercet::app::Deadline deadline(runtime.control(), failure);
+    const tercet::Watchdog::Ultimatum ultimatum(runtime.watchdog(), failure);
     tercet::on_every_rank(runtime.control(), [&] {
       if (failure) std::rethrow_exception(failure);
     });
@@ -28,6 +27,7 @@ int run(tercet::Runtime& runtime, int argc, char** argv) {
     code = static_cast<int>(error.exit_code());
   }
   tercet::log::close();
+  runtime.ends_with(code);
   return code;
 }
 

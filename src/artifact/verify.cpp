@@ -10,6 +10,7 @@
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
 #include "tercet/base/hash.hpp"
+#include "tercet/base/heartbeat.hpp"
 #include "tercet/model_io/torch_file.hpp"
 
 namespace tercet {
@@ -153,6 +154,7 @@ void check_contents(const fs::path& folder, Findings& findings) {
   Export state{kDequantized, torch_tensors(folder / kDequantized)};
   const PackedTensor* tied = tied_embedding(model);
   for (const PackedTensor& tensor : model.tensors) {
+    heartbeat::beat();
     const at::Tensor values = decode(tensor);
     compare(standard, tensor.name, values, findings);
     compare(state, tensor.name, values, findings);

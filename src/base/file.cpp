@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "tercet/base/error.hpp"
+#include "tercet/base/heartbeat.hpp"
 
 namespace tercet {
 namespace fs = std::filesystem;
@@ -21,12 +22,33 @@ StoreError io_error(const std::string& what, const fs::path& path, const std::st
   return StoreError(what + " '" + path.string() + "'", std::strerror(errno), hint);
 }
 
+constexpr std::size_t kWriteBytes = std::size_t{16} << 20;  // of one call, so that a slow disk shows signs of life
+
 void write_all(int fd, std::string_view content, const fs::path& path) {
   while (!content.empty()) {
-    const ssize_t written = ::write(fd, content.data(), content.size());
+    heartbeat::beat();
+    const ssize_t written = ::write(fd, content.data(), std::min(content.size(), kWriteBytes));
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) throw io_error("cannot write", path, "check free space and permissions");
     content.remove_prefix(static_cast<std::size_t>(written));
+  }
+}
+
+void write_staged(const fs::path& path, std::string_view content, bool durable) {
+  static std::atomic<unsigned> counter{0};
+  const fs::path staged =
+      path.string() + ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(counter.fetch_add(1));
+  try {
+    {
+      Descriptor file(staged, O_WRONLY | O_CREAT | O_TRUNC);
+      if (!file.valid()) throw io_error("cannot create", staged, "check that the folder exists and is writable");
+      write_all(file.get(), content, staged);
+      if (durable && ::fsync(file.get()) != 0) throw io_error("cannot fsync", staged);
+    }
+    if (::rename(staged.c_str(), path.c_str()) != 0) throw io_error("cannot publish", path);
+  } catch (...) {
+    ::unlink(staged.c_str());
+    throw;
   }
 }
 
@@ -76,22 +98,12 @@ std::string read_file(const fs::path& path, std::uintmax_t limit) {
 }
 
 void write_file_atomically(const fs::path& path, std::string_view content) {
-  static std::atomic<unsigned> counter{0};
-  const fs::path staged =
-      path.string() + ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(counter.fetch_add(1));
-  try {
-    {
-      Descriptor file(staged, O_WRONLY | O_CREAT | O_TRUNC);
-      if (!file.valid()) throw io_error("cannot create", staged, "check that the folder exists and is writable");
-      write_all(file.get(), content, staged);
-      if (::fsync(file.get()) != 0) throw io_error("cannot fsync", staged);
-    }
-    if (::rename(staged.c_str(), path.c_str()) != 0) throw io_error("cannot publish", path);
-  } catch (...) {
-    ::unlink(staged.c_str());
-    throw;
-  }
+  write_staged(path, content, /*durable=*/true);
   sync_path(path.has_parent_path() ? path.parent_path() : fs::path("."));
+}
+
+void replace_file(const fs::path& path, std::string_view content) {
+  write_staged(path, content, /*durable=*/false);
 }
 
 void sync_path(const fs::path& path) {

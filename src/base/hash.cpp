@@ -2,11 +2,18 @@
 
 #include <openssl/evp.h>
 
+#include <algorithm>
 #include <array>
 
 #include "tercet/base/file.hpp"
+#include "tercet/base/heartbeat.hpp"
 
 namespace tercet {
+namespace {
+
+constexpr std::size_t kPartBytes = std::size_t{16} << 20;  // a large file shows signs of life while it is hashed
+
+}  // namespace
 
 struct Sha256::State {
   EVP_MD_CTX* context = EVP_MD_CTX_new();
@@ -19,11 +26,16 @@ Sha256::Sha256() : state_(std::make_unique<State>()) {
 Sha256::~Sha256() = default;
 
 void Sha256::update(std::span<const std::byte> bytes) {
-  EVP_DigestUpdate(state_->context, bytes.data(), bytes.size());
+  while (!bytes.empty()) {
+    heartbeat::beat();
+    const auto part = bytes.first(std::min(bytes.size(), kPartBytes));
+    EVP_DigestUpdate(state_->context, part.data(), part.size());
+    bytes = bytes.subspan(part.size());
+  }
 }
 
 void Sha256::update(std::string_view text) {
-  EVP_DigestUpdate(state_->context, text.data(), text.size());
+  update(std::as_bytes(std::span(text)));
 }
 
 std::string Sha256::hex() {

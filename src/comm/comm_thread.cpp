@@ -1,14 +1,11 @@
 #include "comm/comm_thread.hpp"
 
 #include <chrono>
-#include <cstdlib>
 #include <exception>
 #include <future>
 #include <utility>
 
-#include "comm/mpi_support.hpp"
-#include "tercet/base/error.hpp"
-#include "tercet/log/log.hpp"
+#include "tercet/base/heartbeat.hpp"
 
 namespace tercet::comm {
 namespace {
@@ -23,28 +20,29 @@ struct CommThread::Task {
 class CommThread::Handle : public Work {
  public:
   explicit Handle(std::shared_future<void> done) : done_(std::move(done)) {}
-  void wait() override { done_.get(); }  // throws what the call threw
+  void wait() override {
+    const heartbeat::Waiting waiting("the end of a reduction");
+    done_.get();  // throws what the call threw
+  }
 
  private:
   std::shared_future<void> done_;
 };
 
-CommThread::CommThread(std::string where) : where_(std::move(where)), thread_([this] { run(); }) {}
+CommThread::CommThread() : thread_([shared = shared_] { run(*shared); }) {}
 
 CommThread::~CommThread() {
-  {
-    std::unique_lock lock(mutex_);
-    stopping_ = true;
-    changed_.notify_all();
-    if (!changed_.wait_for(lock, kPatience, [this] { return !busy_ && queue_.empty(); })) {
-      log::error_here("a reduction of " + where_ +
-                      " still waits for other ranks while its communicator is closed; ending the job");
-      log::close();
-      if (mpi_is_usable()) MPI_Abort(MPI_COMM_WORLD, static_cast<int>(ExitCode::kInternal));
-      std::_Exit(static_cast<int>(ExitCode::kInternal));
-    }
+  std::unique_lock lock(shared_->mutex);
+  shared_->stopping = true;
+  shared_->changed.notify_all();
+  const bool done =
+      shared_->changed.wait_for(lock, kPatience, [&] { return !shared_->busy && shared_->queue.empty(); });
+  lock.unlock();
+  if (done) {
+    thread_.join();
+  } else {
+    thread_.detach();
   }
-  thread_.join();
 }
 
 std::unique_ptr<Work> CommThread::submit(std::function<void()> call) {
@@ -52,21 +50,21 @@ std::unique_ptr<Work> CommThread::submit(std::function<void()> call) {
   task->call = std::move(call);
   std::shared_future<void> done = task->done.get_future().share();
   {
-    const std::lock_guard lock(mutex_);
-    queue_.push_back(std::move(task));
+    const std::lock_guard lock(shared_->mutex);
+    shared_->queue.push_back(std::move(task));
   }
-  changed_.notify_all();
+  shared_->changed.notify_all();
   return std::make_unique<Handle>(std::move(done));
 }
 
-void CommThread::run() {
-  std::unique_lock lock(mutex_);
+void CommThread::run(Shared& shared) {
+  std::unique_lock lock(shared.mutex);
   while (true) {
-    changed_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
-    if (queue_.empty()) return;  // stopping, and nothing is left to do
-    const std::shared_ptr<Task> task = std::move(queue_.front());
-    queue_.pop_front();
-    busy_ = true;
+    shared.changed.wait(lock, [&] { return shared.stopping || !shared.queue.empty(); });
+    if (shared.queue.empty()) return;  // stopping, and nothing is left to do
+    const std::shared_ptr<Task> task = std::move(shared.queue.front());
+    shared.queue.pop_front();
+    shared.busy = true;
     lock.unlock();
     try {
       task->call();
@@ -76,8 +74,8 @@ void CommThread::run() {
       task->done.set_exception(std::current_exception());
     }
     lock.lock();
-    busy_ = false;
-    changed_.notify_all();
+    shared.busy = false;
+    shared.changed.notify_all();
   }
 }
 

@@ -9,7 +9,6 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <string>
 #include <thread>
 
 #include "tercet/comm/communicator.hpp"
@@ -18,11 +17,11 @@ namespace tercet::comm {
 
 class CommThread {
  public:
-  // `where` names the rank in messages.
-  explicit CommThread(std::string where);
+  CommThread();
 
-  // What was submitted is still done: other ranks count on it. If they never join in (this rank is being torn down by
-  // an error), the whole job is aborted after a few seconds: a hang would be worse.
+  // What was submitted is still done: other ranks count on it. If they do not join in for a few seconds (this rank is
+  // leaving because of an error that they do not know), the thread is left behind in its call, so that the error can be
+  // said; what a call needs it must therefore own.
   ~CommThread();
   CommThread(const CommThread&) = delete;
   CommThread& operator=(const CommThread&) = delete;
@@ -33,15 +32,17 @@ class CommThread {
  private:
   struct Task;
   class Handle;
-  void run();
+  struct Shared {  // between this object and its thread, which may outlive it
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::deque<std::shared_ptr<Task>> queue;
+    bool busy = false;
+    bool stopping = false;
+  };
+  static void run(Shared& shared);
 
-  std::string where_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<std::shared_ptr<Task>> queue_;
-  bool busy_ = false;
-  bool stopping_ = false;
-  std::thread thread_;  // last: it uses the members above
+  std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
+  std::thread thread_;
 };
 
 }  // namespace tercet::comm

@@ -7,9 +7,13 @@
 #include <thread>
 
 #include "comm/tensor_check.hpp"
+#include "tercet/base/heartbeat.hpp"
 #include "tercet/log/log.hpp"
 
 namespace tercet::comm {
+
+using heartbeat::Waiting;
+
 namespace {
 
 Buffer buffer_of(const at::Tensor& tensor) {
@@ -33,7 +37,7 @@ void wait_asleep(MPI_Request request, MPI_Comm comm) {
 MpiCommunicator::MpiCommunicator(MPI_Comm parent, const MpiSettings& settings)
     : settings_(settings),
       foreground_(OwnedComm::duplicate(parent)),
-      background_(OwnedComm::duplicate(parent)),
+      background_(std::make_shared<OwnedComm>(OwnedComm::duplicate(parent))),
       rank_(foreground_.rank()),
       size_(foreground_.size()) {
   if (settings_.check_calls) check_.emplace(parent);
@@ -44,22 +48,26 @@ void MpiCommunicator::announce(const char* name, std::size_t bytes, const std::s
 }
 
 void MpiCommunicator::all_reduce(std::span<double> values, Reduce op) {
+  const Waiting waiting("all_reduce", values.size_bytes());
   announce("all_reduce", values.size_bytes(), std::string("float64 ") + name_of(op));
   all_reduce_chunked({values.data(), values.size(), MPI_DOUBLE, sizeof(double)}, op, handle(), settings_.chunk);
 }
 
 void MpiCommunicator::all_reduce(std::span<std::int64_t> values, Reduce op) {
+  const Waiting waiting("all_reduce", values.size_bytes());
   announce("all_reduce", values.size_bytes(), std::string("int64 ") + name_of(op));
   all_reduce_chunked({values.data(), values.size(), MPI_INT64_T, sizeof(std::int64_t)}, op, handle(), settings_.chunk);
 }
 
 void MpiCommunicator::broadcast(std::span<std::byte> bytes, int root) {
   check_root("broadcast", root, *this);
+  const Waiting waiting("broadcast", bytes.size());
   announce("broadcast", bytes.size(), "from " + std::to_string(root));
   broadcast_chunked({bytes.data(), bytes.size(), MPI_BYTE, 1}, root, handle(), settings_.chunk);
 }
 
 std::vector<std::string> MpiCommunicator::all_gather(std::string_view mine) {
+  const Waiting waiting("all_gather");
   announce("all_gather", 0);
   const auto ranks = static_cast<std::size_t>(size_);
   std::vector<std::int64_t> lengths(ranks);
@@ -90,12 +98,14 @@ std::vector<std::string> MpiCommunicator::all_gather(std::string_view mine) {
 }
 
 void MpiCommunicator::barrier() {
+  const Waiting waiting("barrier");
   announce("barrier", 0);
   check_mpi(MPI_Barrier(handle()), "barrier", handle());
 }
 
 // No announcement: the check would wait awake for the very rank that this call waits for asleep.
 void MpiCommunicator::idle_barrier() {
+  const Waiting waiting("idle_barrier");
   MPI_Request request = MPI_REQUEST_NULL;
   check_mpi(MPI_Ibarrier(handle(), &request), "idle_barrier", handle());
   wait_asleep(request, handle());
@@ -103,6 +113,7 @@ void MpiCommunicator::idle_barrier() {
 
 void MpiCommunicator::all_reduce(at::Tensor tensor, Reduce op) {
   check_host_tensor("all_reduce", tensor, *this);
+  const Waiting waiting("all_reduce", tensor.nbytes());
   announce("all_reduce", tensor.nbytes(), c10::toString(tensor.scalar_type()) + std::string(" ") + name_of(op));
   all_reduce_chunked(buffer_of(tensor), op, handle(), settings_.chunk);
 }
@@ -111,16 +122,18 @@ void MpiCommunicator::all_reduce(at::Tensor tensor, Reduce op) {
 void MpiCommunicator::broadcast(at::Tensor tensor, int root) {
   check_root("broadcast", root, *this);
   check_host("broadcast", tensor, *this);
+  const Waiting waiting("broadcast", tensor.nbytes());
   announce("broadcast", tensor.nbytes(), "from " + std::to_string(root));
   broadcast_chunked({tensor.mutable_data_ptr(), tensor.nbytes(), MPI_BYTE, 1}, root, handle(), settings_.chunk);
 }
 
 std::unique_ptr<Work> MpiCommunicator::start_all_reduce(at::Tensor tensor, Reduce op) {
   check_host_tensor("start_all_reduce", tensor, *this);
+  heartbeat::beat();
   announce("start_all_reduce", tensor.nbytes(), c10::toString(tensor.scalar_type()) + std::string(" ") + name_of(op));
-  if (!thread_) thread_.emplace(place(*this));
-  return thread_->submit([tensor = std::move(tensor), op, comm = background_.get(), chunk = settings_.chunk] {
-    all_reduce_chunked(buffer_of(tensor), op, comm, chunk);
+  if (!thread_) thread_.emplace();
+  return thread_->submit([tensor = std::move(tensor), op, comm = background_, chunk = settings_.chunk] {
+    all_reduce_chunked(buffer_of(tensor), op, comm->get(), chunk);
   });
 }
 

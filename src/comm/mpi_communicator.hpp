@@ -1,6 +1,7 @@
 // Host memory by MPI, on communicators of our own: one for the caller's thread, one for the communication thread.
 #pragma once
 
+#include <memory>
 #include <optional>
 
 #include "comm/call_check.hpp"
@@ -42,7 +43,7 @@ class MpiCommunicator : public Communicator {
  private:
   MpiSettings settings_;
   OwnedComm foreground_;
-  OwnedComm background_;
+  std::shared_ptr<OwnedComm> background_;  // also the thread's, which may be left behind
   std::optional<CallCheck> check_;
   int rank_;
   int size_;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "tercet/base/error.hpp"
+#include "tercet/base/heartbeat.hpp"
 #include "tercet/base/text.hpp"
 
 namespace tercet::comm {
@@ -13,6 +14,7 @@ template <typename Call>  // Call(pointer to the chunk, its number of elements)
 void for_each_chunk(const Buffer& buffer, std::size_t chunk, Call call) {
   auto* const bytes = static_cast<std::byte*>(buffer.data);
   for (std::size_t begin = 0; begin < buffer.count; begin += chunk) {
+    heartbeat::beat();
     const std::size_t count = std::min(chunk, buffer.count - begin);
     call(bytes + begin * buffer.element_bytes, static_cast<int>(count));
   }

@@ -15,8 +15,8 @@ inline constexpr bool kHaveNccl = false;
 
 struct NcclSettings {
   int device = 0;
-  double timeout_s = 600.0;  // of one operation
-  bool shared_gpu = false;   // several ranks on this GPU
+  double timeout_s = 0;     // of one operation; 0: none
+  bool shared_gpu = false;  // several ranks on this GPU
 };
 
 // Collective. Throws CommError.

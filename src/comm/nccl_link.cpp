@@ -10,6 +10,7 @@
 
 #include "comm/tensor_check.hpp"
 #include "tercet/base/error.hpp"
+#include "tercet/base/heartbeat.hpp"
 #include "tercet/base/text.hpp"
 #include "tercet/log/log.hpp"
 
@@ -106,6 +107,7 @@ NcclLink::~NcclLink() {
 }
 
 NcclLink::Deadline NcclLink::deadline() const {
+  if (settings_.timeout_s <= 0) return Deadline::max();
   return Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(settings_.timeout_s));
 }
 
@@ -128,6 +130,7 @@ void NcclLink::check_alive(const std::string& what, Deadline deadline) {
 }
 
 void NcclLink::settle(const std::string& what, Deadline deadline) {
+  const heartbeat::Waiting waiting(what);
   ncclResult_t state = ncclInProgress;
   while (ncclCommGetAsyncError(comm_, &state) == ncclSuccess && state == ncclInProgress) {
     if (Clock::now() > deadline) break;
@@ -148,6 +151,7 @@ void NcclLink::enqueue(const std::string& what, cudaStream_t current, const Call
 }
 
 void NcclLink::wait_for(const std::string& what, const CudaEvent& done) {
+  const heartbeat::Waiting waiting(what);
   const Deadline end = deadline();
   while (true) {
     const cudaError_t state = cudaEventQuery(done.get());

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "comm/device.hpp"
+#include "comm/last_resort.hpp"
 #include "comm/launch.hpp"
 #include "comm/mpi_communicator.hpp"
 #include "comm/nccl_communicator.hpp"
@@ -18,6 +19,8 @@
 
 namespace tercet {
 namespace {
+
+constexpr double kEndPatience = 60;  // seconds, for MPI_Finalize
 
 std::string host_name() {
   char name[256] = "";
@@ -31,6 +34,7 @@ class MpiSession {
   MpiSession(int* argc, char*** argv)
       : active_(comm::launched_by_mpi([](const char* name) { return std::getenv(name); })) {
     if (!active_) return;
+    comm::last_resort::within(kDefaultHangTimeout, exit_code_, "MPI_Init did not end; ending this process");
     int provided = MPI_THREAD_SINGLE;
     comm::check_mpi(MPI_Init_thread(argc, argv, MPI_THREAD_MULTIPLE, &provided), "MPI_Init_thread", MPI_COMM_NULL);
     if (provided < MPI_THREAD_MULTIPLE) {
@@ -40,17 +44,22 @@ class MpiSession {
   }
   // A rank that leaves by an exception cannot wait in MPI_Finalize for ranks that know nothing of it: it ends them.
   ~MpiSession() {
-    if (!active_ || !comm::mpi_is_usable()) return;
-    if (std::uncaught_exceptions() > exceptions_at_start_)
-      MPI_Abort(MPI_COMM_WORLD, static_cast<int>(ExitCode::kInternal));
-    MPI_Finalize();
+    if (active_ && comm::mpi_is_usable()) {
+      if (std::uncaught_exceptions() > exceptions_at_start_)
+        MPI_Abort(MPI_COMM_WORLD, static_cast<int>(ExitCode::kInternal));
+      comm::last_resort::within(kEndPatience, exit_code_, "MPI_Finalize did not end; ending this process");
+      MPI_Finalize();
+    }
+    comm::last_resort::within(kEndPatience, exit_code_, "the process did not end after its work; ending it");
   }
   MpiSession(const MpiSession&) = delete;
   MpiSession& operator=(const MpiSession&) = delete;
   bool active() const { return active_; }
+  void ends_with(int exit_code) { exit_code_ = exit_code; }
 
  private:
   bool active_;
+  int exit_code_ = static_cast<int>(ExitCode::kInternal);
   int exceptions_at_start_ = std::uncaught_exceptions();
 };
 
@@ -68,7 +77,7 @@ std::vector<comm::Seat> gather(Communicator& control, const comm::Seat& mine) {
 }  // namespace
 
 struct Runtime::State {
-  State(int* argc, char*** argv) : mpi(argc, argv), control(host_communicator(mpi)) {
+  State(int* argc, char*** argv) : mpi(argc, argv), control(host_communicator(mpi)), watchdog(*control) {
     seat.rank = control->rank();
     seat.host = host_name();
     seat.cores = comm::affinity_text(seat.core_count);
@@ -92,6 +101,7 @@ struct Runtime::State {
 
   MpiSession mpi;
   std::unique_ptr<Communicator> control;
+  Watchdog watchdog;
   comm::Seat seat;
   std::string device = "cpu";
 };
@@ -123,6 +133,12 @@ std::unique_ptr<Communicator> Runtime::connect(const CommOptions& options) {
 
 Communicator& Runtime::control() {
   return *state_->control;
+}
+Watchdog& Runtime::watchdog() {
+  return state_->watchdog;
+}
+void Runtime::ends_with(int exit_code) {
+  state_->mpi.ends_with(exit_code);
 }
 const std::string& Runtime::device() const {
   return state_->device;

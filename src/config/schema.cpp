@@ -186,12 +186,13 @@ const Row<JobConfig> kJobRows[] = {
    "Let several ranks use one GPU (for tests on one GPU)."},
   {"distributed.deterministic", TERCET_AT(distributed.deterministic), "", any(), kNone,
    "On GPUs, give the same bits in every run and after every resumption, at some cost in speed; CPUs always do."},
-  {"distributed.timeout_s", TERCET_AT(distributed.timeout_s), "s", above(0), kNone,
-   "How long a rank waits for the others before the job ends with an error."},
   {"distributed.threads_per_rank", TERCET_AT(distributed.threads_per_rank), "threads", between(0, 4096), kNone,
    "Threads of each rank; 0: the cores of the machine shared out among its ranks."},
   {"distributed.bucket_mb", TERCET_AT(distributed.bucket_mb), "MB", above(0), kNone,
    "Size of the gradient buckets that are summed while the backward pass still runs."},
+
+  {"watchdog.timeout_s", TERCET_AT(watchdog.timeout_s), "s", between(5, 86400), kNone,
+   "How long a rank may give no sign of life, unless it waits for others, before all ranks are ended."},
 
   {"checkpoint.every_steps", TERCET_AT(checkpoint.every_steps), "steps", at_least(0), kNone,
    "How often the training state is saved; 0: never."},
@@ -251,6 +252,7 @@ constexpr SectionRow kSections[] = {
     {"gates.gradient_flow", "The model can be trained further."},
     {"gates.handoff", "The next phase finds what it needs."},
     {"distributed", "Ranks and devices."},
+    {"watchdog", "What ends a job that hangs."},
     {"checkpoint", "Saved training states, from which a stopped job goes on."},
     {"log", "What is written while the job runs."},
     {"pretrain", "The Llama-shaped model that `tercet pretrain` trains from scratch."},

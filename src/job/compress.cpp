@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "compress_job.hpp"
+#include "tercet/base/heartbeat.hpp"
 #include "tercet/base/stop_signal.hpp"
 #include "tercet/base/text.hpp"
 #include "tercet/log/log.hpp"
@@ -28,6 +29,7 @@ CompressJob::CompressJob(Runtime& runtime, Communicator& comm, JobConfig config)
       config_(std::move(config)),
       begin_(std::chrono::steady_clock::now()),
       directory_(comm, config_),
+      watched_(runtime.watchdog(), directory_.path()),
       run_file_(directory_.path(), comm.is_root()),
       stop_(comm, {directory_.stop_request(), comm.is_root() ? allocation_end_time() : std::nullopt}) {
   if (stop_.end_time())
@@ -41,6 +43,7 @@ double CompressJob::elapsed() const {
 template <typename Body>
 void CompressJob::stage(const std::string& name, Body body) {
   stage_ = name;
+  const heartbeat::Phase phase(name);
   if (stop_.due()) stop_.leave("the job, before '" + name + "',");
   log::info("==> " + name);
   StageRecord record{name, elapsed(), 0};

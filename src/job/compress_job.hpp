@@ -29,6 +29,7 @@
 #include "tercet/text/dataset.hpp"
 #include "tercet/train/student.hpp"
 #include "tercet/train/trainer.hpp"
+#include "watched_run.hpp"
 
 namespace tercet::job {
 
@@ -79,6 +80,7 @@ class CompressJob {
   JobConfig config_;
   std::chrono::steady_clock::time_point begin_;
   RunDirectory directory_;
+  WatchedRun watched_;
   RunFile run_file_;
   StopControl stop_;
   std::unique_ptr<WorkLog> work_;  // once the inputs are known

@@ -107,11 +107,12 @@ class Output {
 
   void say(Level level, std::string_view message, bool from_one_rank) {
     const std::lock_guard lock(mutex_);
+    if (options_.rank == 0 || from_one_rank) {  // the console first: a file system may hang
+      const bool name_rank = from_one_rank && options_.world_size > 1;
+      const std::string rank = name_rank ? "rank " + std::to_string(options_.rank) + ": " : "";
+      console_.log(to_spdlog(level), console_prefix(level) + rank + std::string(message));
+    }
     if (file_) file_->log(to_spdlog(level), spdlog::string_view_t(message.data(), message.size()));
-    if (options_.rank != 0 && !from_one_rank) return;
-    const bool name_rank = from_one_rank && options_.world_size > 1;
-    const std::string rank = name_rank ? "rank " + std::to_string(options_.rank) + ": " : "";
-    console_.log(to_spdlog(level), console_prefix(level) + rank + std::string(message));
   }
 
   ConsoleSink& sink() { return *sink_; }

@@ -37,6 +37,7 @@ std::string fit_to_width(std::string_view line, std::size_t width) {
 
 Progress::Progress(std::string stage, std::uint64_t total, std::string unit)
     : stage_(std::move(stage)),
+      phase_(stage_),
       total_(total),
       unit_(std::move(unit)),
       live_(console::is_root() && console::is_live_terminal()),
@@ -59,6 +60,7 @@ Progress::~Progress() {
 
 void Progress::update(std::uint64_t done, std::string_view suffix) {
   done_ = done;
+  phase_.at(done, total_);
   if (!console::is_root()) return;
   const Clock::time_point now = Clock::now();
   const double seconds = seconds_between(start_, now);

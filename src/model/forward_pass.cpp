@@ -17,6 +17,7 @@
 #include "model/rms_norm.hpp"
 #include "model/swiglu.hpp"
 #include "tercet/base/error.hpp"
+#include "tercet/base/heartbeat.hpp"
 
 namespace tercet {
 namespace {
@@ -43,7 +44,10 @@ at::Tensor ForwardPass::hidden_states(const at::Tensor& ids) const {
   const auto& layout = decoder_.shared_->layout;
   const PositionTables tables = decoder_.shared_->positions.get(config_, ids.size(1), ids.device());
   Stream stream{embed(ids), {}};
-  for (const auto& parts : layout.blocks) block(parts, tables, stream);
+  for (const auto& parts : layout.blocks) {
+    heartbeat::beat();
+    block(parts, tables, stream);
+  }
   return norm(layout.outer[Part::kFinalNorm], stream);
 }
 

@@ -6,6 +6,8 @@
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "tercet/base/heartbeat.hpp"
+
 namespace tercet {
 namespace {
 
@@ -56,6 +58,7 @@ struct LinearGroup : torch::autograd::Function<LinearGroup> {
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    heartbeat::beat();
     const auto saved = ctx->get_saved_variables();
     const at::Tensor &x = saved[0], &weight = saved[1];
     const at::Tensor grad = grads[0].contiguous();

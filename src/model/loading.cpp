@@ -11,6 +11,7 @@
 
 #include "model/family_table.hpp"
 #include "tercet/base/error.hpp"
+#include "tercet/base/heartbeat.hpp"
 #include "tercet/base/random.hpp"
 #include "tercet/base/text.hpp"
 #include "tercet/model/decoder.hpp"
@@ -150,6 +151,7 @@ std::vector<Parameter> checked_parameters(const ModelConfig& config, const Tenso
   const auto specs = parameter_specs(config);
   std::vector<Parameter> parameters;
   for (const auto& spec : specs) {
+    heartbeat::beat();
     parameters.push_back({spec.name, spec.role, spec.layer, spec.input_first, checked_value(spec, tensors, device)});
   }
   refuse_unknown(config, tensors, specs);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -10,8 +11,14 @@
 
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
+#include "tercet/base/heartbeat.hpp"
 
 namespace tercet {
+namespace {
+
+constexpr std::size_t kWriteBytes = std::size_t{16} << 20;  // of one call, so that a slow disk shows signs of life
+
+}  // namespace
 
 StagedFile::StagedFile(const std::filesystem::path& target) : target_(target) {
   static std::atomic<unsigned> counter{0};
@@ -32,7 +39,8 @@ StagedFile::~StagedFile() {
 void StagedFile::write(const void* data, std::size_t size) {
   const char* next = static_cast<const char*>(data);
   while (size > 0) {
-    const ssize_t written = ::write(descriptor_, next, size);
+    heartbeat::beat();
+    const ssize_t written = ::write(descriptor_, next, std::min(size, kWriteBytes));
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) {
       throw StoreError("cannot write '" + target_.string() + "'", std::strerror(errno),

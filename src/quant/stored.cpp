@@ -10,6 +10,7 @@
 
 #include "blocks.hpp"
 #include "tercet/base/error.hpp"
+#include "tercet/base/heartbeat.hpp"
 #include "tercet/quant/format.hpp"
 #include "ternary.hpp"
 
@@ -107,6 +108,7 @@ StoredTensor store_float16(const at::Tensor& value) {
 }
 
 StoredTensor store(const at::Tensor& value, const FormatSpec& spec, const TernaryCalibration& calibration) {
+  heartbeat::beat();
   switch (spec.format) {
     case NumberFormat::kTernary:
       return store_ternary(ternarize(value, spec, calibration), spec);
@@ -134,6 +136,7 @@ at::Tensor unpack_trits(const StoredTensor& stored) {
 }
 
 at::Tensor dequantize(const StoredTensor& stored) {
+  heartbeat::beat();
   switch (stored.spec.format) {
     case NumberFormat::kTernary:
       return quant::scale_trits(unpack_trits(stored), stored.scales, stored.spec);

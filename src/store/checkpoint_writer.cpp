@@ -4,6 +4,7 @@
 
 #include "store/snapshot.hpp"
 #include "tercet/base/error.hpp"
+#include "tercet/base/heartbeat.hpp"
 #include "tercet/log/log.hpp"
 #include "tercet/store/checkpoint.hpp"
 
@@ -64,6 +65,7 @@ void CheckpointWriter::State::start(std::int64_t step, const StateTensors& tenso
 void CheckpointWriter::State::collect() {
   if (!in_flight.valid()) return;
   const auto begin = Clock::now();
+  const heartbeat::Waiting waiting("the end of a checkpoint");  // that thread waits for those of other ranks
   on_every_rank(comm, [&] { reports.push_back(in_flight.get()); });
   reports.back().stall_s = stall_s + seconds_since(begin);
 }

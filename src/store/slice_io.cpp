@@ -14,6 +14,7 @@
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
 #include "tercet/base/hash.hpp"
+#include "tercet/base/heartbeat.hpp"
 
 namespace tercet::store {
 namespace fs = std::filesystem;
@@ -31,6 +32,7 @@ StoreError io_error(const std::string& what, const fs::path& path) {
 
 void write_at(const Descriptor& file, std::uint64_t position, std::span<const std::byte> bytes, const fs::path& path) {
   while (!bytes.empty()) {
+    heartbeat::beat();
     const ssize_t written = ::pwrite(file.get(), bytes.data(), bytes.size(), static_cast<off_t>(position));
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) throw io_error("write", path);
@@ -41,6 +43,7 @@ void write_at(const Descriptor& file, std::uint64_t position, std::span<const st
 
 void read_at(const Descriptor& file, std::uint64_t position, std::span<std::byte> bytes, const fs::path& path) {
   while (!bytes.empty()) {
+    heartbeat::beat();
     const ssize_t got = ::pread(file.get(), bytes.data(), bytes.size(), static_cast<off_t>(position));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) throw io_error("read", path);

@@ -6,6 +6,7 @@
 
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
+#include "tercet/base/heartbeat.hpp"
 #include "tercet/text/dataset.hpp"
 
 namespace tercet {
@@ -39,6 +40,7 @@ void StagedFile::fail() const {
 }
 
 void StagedFile::write(std::span<const std::byte> bytes) {
+  heartbeat::beat();
   if (std::fwrite(bytes.data(), 1, bytes.size(), file_) != bytes.size()) fail();
 }
 

@@ -74,10 +74,11 @@ class Workshop:
         start = [*self.mpirun, "-n", str(ranks)] if ranks else []
         return [str(word) for word in (*start, self.program, *arguments)]
 
-    def start(self, arguments, ranks):
-        """The running program; its output is dropped. The caller waits for it."""
+    def start(self, arguments, ranks, errors=subprocess.DEVNULL):
+        """The running program; its output is dropped, and its messages too unless a file is given for them. The caller
+        waits for it."""
         return subprocess.Popen(self.command(arguments, ranks), env=self.environment, stdin=subprocess.DEVNULL,
-                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                                stdout=subprocess.DEVNULL, stderr=errors)
 
     def run(self, *arguments, ranks=2):
         """Runs the program to its end. ranks=0: without mpirun."""

@@ -51,6 +51,9 @@ std::string read_file(const std::filesystem::path& path, std::uintmax_t limit = 
 // Writes to a temporary name beside `path`, fsyncs, renames, fsyncs the folder. Throws StoreError; the old file stays.
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);
 
+// The same without fsync: a reader never sees half a file, but after a crash of the machine it may be gone or empty.
+void replace_file(const std::filesystem::path& path, std::string_view content);
+
 // fsync of a file or folder. Throws StoreError.
 void sync_path(const std::filesystem::path& path);
 

@@ -106,9 +106,12 @@ struct DistributedSection {
   std::string device = "auto";   // auto | cpu | cuda
   bool allow_shared_gpu = false;
   bool deterministic = false;
-  double timeout_s = 600;
   std::int64_t threads_per_rank = 0;
   double bucket_mb = 4;  // gradient buckets
+};
+
+struct WatchdogSection {
+  double timeout_s = 600;
 };
 
 struct CheckpointSection {
@@ -147,6 +150,7 @@ struct JobConfig {
   EvaluationSection evaluation;
   GatesSection gates;
   DistributedSection distributed;
+  WatchdogSection watchdog;
   CheckpointSection checkpoint;
   LogSection log;
   PretrainSection pretrain;
@@ -172,7 +176,7 @@ std::string to_yaml(const JobConfig& config);  // resolved; loading it gives the
 std::map<std::string, std::string> result_settings(const JobConfig& config);
 bool may_change_in_a_run(const std::string& key);  // with --allow-changed
 std::string fingerprint(const JobConfig& config);  // SHA-256 over keys that change results (not output, log,
-                                                   // distributed, checkpoint, name, data.cache)
+                                                   // distributed, watchdog, checkpoint, name, data.cache)
 std::string config_reference();                    // docs/config.md
 
 }  // namespace tercet

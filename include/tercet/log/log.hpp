@@ -13,6 +13,8 @@
 #include <string>
 #include <string_view>
 
+#include "tercet/base/heartbeat.hpp"
+
 namespace tercet::log {
 
 enum class Level { kDebug, kInfo, kWarn, kError };
@@ -39,7 +41,8 @@ void error_here(std::string_view message);
 
 // Progress of one stage: one live line on a terminal (rate and time left), else a line every line_interval_s.
 // Silent on ranks other than 0. The destructor ends the line with the total and the time it took. A total of 0 means
-// that the end is not known: no percentage and no time left. For use by one thread.
+// that the end is not known: no percentage and no time left. On every rank it is a heartbeat::Phase, and each update is
+// a sign of life. For use by one thread.
 class Progress {
  public:
   Progress(std::string stage, std::uint64_t total, std::string unit);
@@ -52,6 +55,7 @@ class Progress {
   using Clock = std::chrono::steady_clock;
   std::string line(std::string_view suffix, double seconds) const;
   std::string stage_;
+  heartbeat::Phase phase_;
   std::uint64_t total_;
   std::uint64_t done_ = 0;
   std::string unit_;
