@@ -30,6 +30,7 @@ struct Invocation {
   int world_size = 0;
   bool rebuild = false;
   EvaluateRequest evaluate;
+  FamilyRequest family;
   std::string device = "auto";
   Action action;
 };
@@ -149,6 +150,25 @@ void add_evaluate(CLI::App& app, Invocation& call) {
   command->callback([&call] { call.action = [&call](Runtime& runtime) { return run_evaluate(runtime, call); }; });
 }
 
+void add_family(CLI::App& app, Invocation& call) {
+  CLI::App* command =
+      app.add_subcommand("family", "Compress a family of models, and publish what is no worse than before");
+  command->footer("Example:\n  tercet family configs/family.yaml --list");
+  FamilyRequest& request = call.family;
+  command->add_option("file", request.file, "YAML file (docs/families.md)")->required();
+  command->add_option("--night", request.night, "Name of the night and its folders, instead of today's date");
+  CLI::Option* list = command->add_flag("--list", request.list, "Only list the elements and their states");
+  CLI::Option* count = command->add_flag("--count", request.count, "Only print the number of elements");
+  CLI::Option* summary = command->add_flag("--summary", request.summary, "Only sum up what became of the elements");
+  command->add_flag("--markdown", request.markdown, "The summary as Markdown")->needs(summary);
+  command->add_option("--element", request.element, "Run this element only (a number of --list)")
+      ->excludes(list, count, summary);
+  list->excludes(count, summary);
+  count->excludes(summary);
+  add_common(*command, call);
+  command->callback([&call] { call.action = [&call](Runtime& runtime) { return family(runtime, call.family); }; });
+}
+
 // Commands that read files and compute nothing: rank 0 does them.
 void add_file_command(CLI::App& app, Invocation& call, const std::string& name, const std::string& description,
                       const std::string& example, const std::function<CommandResult(const Invocation&)>& run) {
@@ -186,6 +206,7 @@ void describe(CLI::App& app, Invocation& call) {
                      "launch/run.sh --command pretrain configs/demo-pretrain.yaml 2", true, &pretrain);
   add_file_command(app, call, "stop", "Ask a running job to save and end; started again, it goes on",
                    "tercet stop runs/demo/compressed", [](const Invocation& c) { return stop(c.path); });
+  add_family(app, call);
   add_file_command(app, call, "report", "Show what a run measured", "tercet report runs/demo/compressed",
                    [](const Invocation& c) { return report(c.path, c.rebuild); });
 }

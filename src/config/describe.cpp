@@ -3,8 +3,8 @@
 #include <cmath>
 #include <type_traits>
 
+#include "config/family_schema.hpp"
 #include "config/print.hpp"
-#include "config/schema.hpp"
 
 namespace tercet::config {
 namespace {
@@ -41,6 +41,15 @@ std::string type_name(const Row<JobConfig>& row) {
   return name_of_type(row);
 }
 std::string type_name(const Row<SourceConfig>& row) {
+  return name_of_type(row);
+}
+std::string type_name(const Row<FamilyConfig>& row) {
+  return name_of_type(row);
+}
+std::string type_name(const Row<FamilyModel>& row) {
+  return name_of_type(row);
+}
+std::string type_name(const Row<FamilyTarget>& row) {
   return name_of_type(row);
 }
 

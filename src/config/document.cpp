@@ -8,6 +8,9 @@
 #include <sstream>
 #include <utility>
 
+#include "tercet/base/error.hpp"
+#include "tercet/base/file.hpp"
+
 namespace tercet::config {
 namespace {
 
@@ -106,6 +109,15 @@ std::string describe(const YamlNode& node) {
   }
   const std::string shown = node.text.size() > 60 ? node.text.substr(0, 60) + "..." : node.text;
   return node.quoted ? "the text \"" + shown + "\"" : "'" + shown + "'";
+}
+
+std::string read_config_text(const std::filesystem::path& file) {
+  constexpr std::uintmax_t kLargestFile = std::uintmax_t{1} << 20;
+  try {
+    return read_file(file, kLargestFile);
+  } catch (const Error& error) {
+    throw ConfigError("cannot read the configuration", error.what());
+  }
 }
 
 YamlNode parse_yaml(const std::string& text) {

@@ -2,6 +2,7 @@
 // second one of the same name), whether a scalar was quoted, and where everything stands.
 #pragma once
 
+#include <filesystem>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -25,6 +26,10 @@ class YamlSyntaxError : public std::runtime_error {
       : std::runtime_error(problem), line(at_line), column(at_column) {}
   int line, column;
 };
+
+// The text of a configuration file, at most 1 MB. Throws ConfigError: one that cannot be read is a mistake on the
+// command line (exit code 64), not lost storage.
+std::string read_config_text(const std::filesystem::path& file);
 
 // Throws YamlSyntaxError for text that is not YAML, is nested deeper than 16 levels, or holds a second document.
 // Aliases and explicit tags become kUnsupported nodes. An empty text is a null node.

@@ -5,22 +5,10 @@
 #include "config/relations.hpp"
 #include "config/suggest.hpp"
 #include "tercet/base/error.hpp"
-#include "tercet/base/file.hpp"
 #include "tercet/config/job_config.hpp"
 
 namespace tercet {
 namespace {
-
-constexpr std::uintmax_t kLargestFile = std::uintmax_t{1} << 20;
-
-// A configuration that cannot be read is a mistake on the command line: exit code 64, not that of lost storage.
-std::string read_config_text(const std::filesystem::path& file) {
-  try {
-    return read_file(file, kLargestFile);
-  } catch (const Error& error) {
-    throw ConfigError("cannot read the configuration", error.what());
-  }
-}
 
 bool is_empty(const std::string& value) {
   return value.empty();
@@ -40,7 +28,7 @@ JobConfig load_job_config(const std::filesystem::path& file, const std::vector<s
   JobConfig config;
   config::Problems problems;
   config::Reader reader(config, problems);
-  reader.read_text(file.string(), std::filesystem::absolute(file).parent_path(), read_config_text(file));
+  reader.read_text(file.string(), std::filesystem::absolute(file).parent_path(), config::read_config_text(file));
   for (const std::string& assignment : overrides) reader.read_override(assignment);
   config::check_relations(config, reader, problems);
   problems.throw_if_any();

@@ -10,10 +10,10 @@ namespace {
 
 constexpr std::size_t kMostShown = 50;
 
-std::string line_of(const Place& place, const std::string& key, const std::string& text) {
+std::string line_of(const Place& place, const std::string& key, const std::string& text, const std::string& where) {
   std::string line = to_string(place) + ": ";
   if (!key.empty() && place.source != "--set " + key) line += key + ": ";
-  return line + text;
+  return line + text + (where.empty() ? "" : " (" + where + ")");
 }
 
 }  // namespace
@@ -24,7 +24,7 @@ std::string to_string(const Place& place) {
 }
 
 void Problems::add(const Place& place, const std::string& key, const std::string& problem) {
-  problems_.push_back({place, key, problem});
+  problems_.push_back({place, key, problem, ""});
 }
 
 bool Problems::concerns(const std::string& key) const {
@@ -32,6 +32,17 @@ bool Problems::concerns(const std::string& key) const {
     if (!problem.key.starts_with(key)) return false;
     return problem.key.size() == key.size() || problem.key[key.size()] == '.' || problem.key[key.size()] == '[';
   });
+}
+
+void Problems::add_new(const Problems& others, const std::string& where) {
+  const auto same = [](const Problem& a, const Problem& b) {
+    return to_string(a.place) == to_string(b.place) && a.key == b.key && a.text == b.text;
+  };
+  for (const Problem& other : others.problems_) {
+    const auto known = [&](const Problem& problem) { return same(problem, other); };
+    if (std::any_of(problems_.begin(), problems_.end(), known)) continue;
+    problems_.push_back({other.place, other.key, other.text, where});
+  }
 }
 
 void Problems::throw_if_any() {
@@ -43,11 +54,11 @@ void Problems::throw_if_any() {
   std::stable_sort(problems_.begin(), problems_.end(),
                    [&order](const Problem& a, const Problem& b) { return order(a) < order(b); });
   if (problems_.size() == 1) {
-    throw ConfigError(line_of(problems_[0].place, problems_[0].key, problems_[0].text));
+    throw ConfigError(line_of(problems_[0].place, problems_[0].key, problems_[0].text, problems_[0].where));
   }
   std::string text = "the configuration has " + std::to_string(problems_.size()) + " mistakes:";
   for (std::size_t i = 0; i < std::min(problems_.size(), kMostShown); ++i) {
-    text += "\n  " + line_of(problems_[i].place, problems_[i].key, problems_[i].text);
+    text += "\n  " + line_of(problems_[i].place, problems_[i].key, problems_[i].text, problems_[i].where);
   }
   if (problems_.size() > kMostShown) text += "\n  ... and " + std::to_string(problems_.size() - kMostShown) + " more";
   throw ConfigError(text);

@@ -18,12 +18,16 @@ class Problems {
   void add(const Place& place, const std::string& key, const std::string& problem);
   // Whether something is wrong at this key or below it: then checks that use its value would only repeat that.
   bool concerns(const std::string& key) const;
+  bool empty() const { return problems_.empty(); }
+  // Takes over those that are not known yet; `where` says in words which part of the file they concern.
+  void add_new(const Problems& others, const std::string& where);
   void throw_if_any();  // one ConfigError with a line for each mistake, in the order of the file
 
  private:
   struct Problem {
     Place place;
     std::string key, text;
+    std::string where = {};
   };
   std::vector<Problem> problems_;
 };

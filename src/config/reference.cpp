@@ -1,8 +1,8 @@
 // docs/config.md from the schema table.
 #include <algorithm>
 
+#include "config/family_schema.hpp"
 #include "config/print.hpp"
-#include "config/schema.hpp"
 
 namespace tercet {
 namespace config {
@@ -85,6 +85,34 @@ std::string source_table() {
   return text;
 }
 
+template <class Owner>
+std::string rows_table(std::span<const Row<Owner>> rows) {
+  std::string text = std::string("\n") + kTableHead;
+  for (const auto& row : rows) text += table_row(row, Owner{});
+  return text;
+}
+
+constexpr const char* kFamilyIntroduction =
+    "\n# Families\n\n"
+    "The file of `tercet family` ([families.md](families.md)), read by the same rules; `configs/family.yaml` is a "
+    "commented\nstart. Every pair of a model and a target is an element: a job whose keys are laid over each other in "
+    "this "
+    "order.\n";
+
+std::string family_reference() {
+  std::string text = kFamilyIntroduction + std::string("\n");
+  for (const SectionRow& part : family_settings()) {
+    text += "- `" + std::string(part.key) + "`: " + std::string(part.sentence) + "\n";
+  }
+  text += rows_table(family_rows());
+  text += "\nSections:\n\n";
+  for (const SectionRow& part : family_sections()) {
+    text += "- `" + std::string(part.key) + "`: " + std::string(part.sentence) + "\n";
+  }
+  text += "\nAn item of `models` has `settings` and these keys:\n" + rows_table(family_model_rows());
+  return text + "\nAn item of `targets` has `settings` and this key:\n" + rows_table(family_target_rows());
+}
+
 }  // namespace
 }  // namespace config
 
@@ -95,7 +123,7 @@ std::string config_reference() {
     text += config::section_table(section);
     if (section.key == "data") text += config::source_table();
   }
-  return text;
+  return text + config::family_reference();
 }
 
 }  // namespace tercet

@@ -104,7 +104,8 @@ class Relations {
     require(model.hidden_size % (2 * model.heads) == 0, {"pretrain.hidden_size", "pretrain.heads"},
             "must be an even multiple of pretrain.heads (" + print_value(model.heads) + "), " +
                 print_value(model.hidden_size) + " is not");
-    if (!wrote_section("pretrain.")) return;  // a job that compresses: the model tells its own limit
+    // A job that compresses: the model tells its own limit. A resolved configuration has the keys of pretrain too.
+    if (!wrote_section("pretrain.") || !config_.model.path.empty()) return;
     require(config_.data.sequence_length <= model.max_positions, {"data.sequence_length", "pretrain.max_positions"},
             "is longer than pretrain.max_positions (" + print_value(model.max_positions) + ")");
     require(config_.evaluation.sequence_length <= model.max_positions,

@@ -65,10 +65,13 @@ std::string suggest_key(const std::string& section, const std::string& name) {
 }
 
 std::string suggest_source_key(const std::string& name) {
-  if (name.size() > kLongestName) return "";
   std::vector<std::string> names;
   for (const auto& row : source_rows()) names.emplace_back(row.key);
-  return question(nearest_word(name, names));
+  return suggest_among(name, names);
+}
+
+std::string suggest_among(const std::string& name, const std::vector<std::string>& names) {
+  return name.size() > kLongestName ? "" : question(nearest_word(name, names));
 }
 
 }  // namespace tercet::config

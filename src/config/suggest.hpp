@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "config/schema.hpp"
 
@@ -15,5 +16,7 @@ bool is_section(std::string_view key);
 // A key of the same name elsewhere counts as near: it was put into the wrong section.
 std::string suggest_key(const std::string& section, const std::string& name);
 std::string suggest_source_key(const std::string& name);  // inside an item of data.sources
+// The same for a name that must be one of `names`.
+std::string suggest_among(const std::string& name, const std::vector<std::string>& names);
 
 }  // namespace tercet::config

@@ -136,6 +136,11 @@ TEST(Relations, AModelToCompressHasItsOwnLimitOfPositions) {
   EXPECT_EQ(mistakes("data: {sequence_length: 2048}\nevaluation: {sequence_length: 2048}\n"), "");
 }
 
+TEST(Relations, TheResolvedConfigurationOfAJobWithLongSequencesLoadsAgain) {
+  JobConfig job = load("model: {path: m}\ndata: {sequence_length: 2048}\n");
+  EXPECT_EQ(mistakes(to_yaml(job)), "");
+}
+
 TEST(Relations, AreNotCheckedOnTopOfAMistakeOfTheValueItself) {
   EXPECT_EQ(mistakes("training: {global_batch_tokens: 0}\ndata: {sequence_length: 100}\n"),
             "job.yaml:1:33: training.global_batch_tokens: must be at least 1, not 0");

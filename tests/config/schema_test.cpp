@@ -81,7 +81,7 @@ TEST(Reference, NamesEveryKey) {
 TEST(Recipes, AllLoad) {
   int recipes = 0;
   for (const auto& entry : std::filesystem::directory_iterator(source_tree() / "configs")) {
-    if (entry.path().extension() != ".yaml") continue;
+    if (entry.path().extension() != ".yaml" || entry.path().filename() == "family.yaml") continue;
     ++recipes;
     EXPECT_NO_THROW(load_job_config(entry.path(), {})) << entry.path();
   }

@@ -5,11 +5,13 @@
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "tercet/base/error.hpp"
 #include "tercet/comm/runtime.hpp"
+#include "tercet/config/family_config.hpp"
 #include "tercet/config/job_config.hpp"
 
 namespace tercet {
@@ -41,6 +43,16 @@ struct EvaluateRequest {
   std::int64_t batch = 8;
 };
 CommandResult evaluate_model(Runtime& runtime, Communicator& comm, const EvaluateRequest& request);
+
+// Runs the elements of a family file as jobs of their own on this node, or tells about them. Not collective: refuses
+// to run as an MPI rank.
+struct FamilyRequest {
+  std::filesystem::path file;
+  std::string night;  // names the folders of this night; empty: today's date
+  bool list = false, count = false, summary = false, markdown = false;
+  std::optional<std::int64_t> element;  // this one only
+};
+CommandResult family(Runtime& runtime, const FamilyRequest& request);
 
 CommandResult inspect(const std::filesystem::path& path);  // model, artifact or run
 CommandResult verify(const std::filesystem::path& artifacts);

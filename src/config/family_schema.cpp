@@ -1,0 +1,115 @@
+#include "config/family_schema.hpp"
+
+namespace tercet::config {
+namespace {
+
+constexpr Limits any() {
+  return {};
+}
+constexpr Limits path() {
+  return {.path = true};
+}
+constexpr Limits between(double low, double high) {
+  return {.low = low, .high = high};
+}
+constexpr std::string_view kSeverities = "fail | warn | off";
+// A family has no fingerprint; its elements' jobs have theirs. So no key is marked as one without effect.
+constexpr Effect kNoMark = Effect::kResults;
+constexpr double kMostRanks = 1 << 20, kMostSlots = 65536;
+
+// The address of a field as a plain function.
+#define TERCET_OF(Owner, member) \
+  +[](Owner & owner) -> auto& {  \
+    return owner.member;         \
+  }
+
+// clang-format off
+const Row<FamilyConfig> kFamilyRows[] = {
+  {"name", TERCET_OF(FamilyConfig, name), "", any(), kNoMark,
+   "What the family is called in tables."},
+  {"output", TERCET_OF(FamilyConfig, output), "", path(), kNoMark,
+   "Folder of everything: runs, nights, history, and the published models."},
+  {"keep", TERCET_OF(FamilyConfig, keep), "", between(1, 100000), kNoMark,
+   "How many publications of an element stay, the latest among them; older ones are removed."},
+
+  {"packing.ranks", TERCET_OF(FamilyConfig, packing.ranks), "", between(1, kMostRanks), kNoMark,
+   "Ranks of one element."},
+  {"packing.cpus", TERCET_OF(FamilyConfig, packing.cpus), "CPUs", between(0, kMostSlots), kNoMark,
+   "CPUs that one element has for itself; 0: all of them, so that elements run one after the other."},
+  {"packing.gpus", TERCET_OF(FamilyConfig, packing.gpus), "GPUs", between(0, kMostSlots), kNoMark,
+   "GPUs that one element has for itself, one for each rank; 0: elements see no GPU."},
+  {"packing.at_once", TERCET_OF(FamilyConfig, packing.at_once), "elements", between(0, kMostSlots), kNoMark,
+   "Most elements at the same time on a node (memory is not counted); 0: as many as CPUs and GPUs allow."},
+
+  {"limits.attempts", TERCET_OF(FamilyConfig, limits.attempts), "", between(1, 1000), kNoMark,
+   "An element that ended so often without a verdict, and not on request, is given up for the night."},
+  {"limits.idle_attempts", TERCET_OF(FamilyConfig, limits.idle_attempts), "", between(1, 1000), kNoMark,
+   "It is also given up after so many such ends in a row that left no new checkpoint, stage or finished work behind."},
+
+  {"regression.perplexity.severity", TERCET_OF(FamilyConfig, regression.perplexity.severity), "", {.choices = kSeverities}, kNoMark,
+   "What a miss means: nothing is published, a warning, or it is not judged."},
+  {"regression.perplexity.tolerance", TERCET_OF(FamilyConfig, regression.perplexity.threshold), "", between(0, 1000), kNoMark,
+   "The packed model's perplexity may be at most 1 + this times that of the last accepted run."},
+  {"regression.accuracy.severity", TERCET_OF(FamilyConfig, regression.accuracy.severity), "", {.choices = kSeverities}, kNoMark,
+   "What a miss means."},
+  {"regression.accuracy.tolerance", TERCET_OF(FamilyConfig, regression.accuracy.threshold), "", between(0, 1), kNoMark,
+   "Its next-token accuracy must be at least 1 - this times that of the last accepted run."},
+  {"regression.packed_bytes.severity", TERCET_OF(FamilyConfig, regression.packed_bytes.severity), "", {.choices = kSeverities}, kNoMark,
+   "What a miss means."},
+  {"regression.packed_bytes.tolerance", TERCET_OF(FamilyConfig, regression.packed_bytes.threshold), "", between(0, 1000), kNoMark,
+   "The packed file may be at most 1 + this times as large as that of the last accepted run."},
+};
+
+const Row<FamilyModel> kModelRows[] = {
+  {"name", TERCET_OF(FamilyModel, name), "", any(), kNoMark,
+   "Part of folder names: letters, digits, `.`, `_` and `-`."},
+  {"path", TERCET_OF(FamilyModel, path), "", path(), kNoMark,
+   "Hugging Face folder of the model; the job's `model.path`."},
+  {"ranks", TERCET_OF(FamilyModel, ranks), "", between(1, kMostRanks), kNoMark,
+   "Instead of `packing.ranks`."},
+  {"cpus", TERCET_OF(FamilyModel, cpus), "CPUs", between(0, kMostSlots), kNoMark,
+   "Instead of `packing.cpus`."},
+  {"gpus", TERCET_OF(FamilyModel, gpus), "GPUs", between(0, kMostSlots), kNoMark,
+   "Instead of `packing.gpus`."},
+};
+
+const Row<FamilyTarget> kTargetRows[] = {
+  {"name", TERCET_OF(FamilyTarget, name), "", any(), kNoMark,
+   "Part of folder names: letters, digits, `.`, `_` and `-`."},
+};
+// clang-format on
+
+constexpr SectionRow kFamilySections[] = {
+    {"packing", "What one element takes of a node; small elements run side by side on CPUs and GPUs of their own."},
+    {"limits", "When an element is given up, so that it never holds up the others."},
+    {"regression", "Gates against the last accepted run of the same element, besides the job's own gates."},
+    {"regression.perplexity", "Perplexity does not creep up from night to night."},
+    {"regression.accuracy", "Next-token accuracy does not creep down."},
+    {"regression.packed_bytes", "The packed file does not grow."},
+};
+
+constexpr SectionRow kSettings[] = {
+    {"defaults", "Keys of a job, for every element."},
+    {"models[].settings", "Keys of a job, laid over the defaults for this model."},
+    {"targets[].settings", "Keys of a job, laid over defaults and model for this target."},
+};
+
+}  // namespace
+
+std::span<const Row<FamilyConfig>> family_rows() {
+  return kFamilyRows;
+}
+std::span<const Row<FamilyModel>> family_model_rows() {
+  return kModelRows;
+}
+std::span<const Row<FamilyTarget>> family_target_rows() {
+  return kTargetRows;
+}
+std::span<const SectionRow> family_sections() {
+  return kFamilySections;
+}
+std::span<const SectionRow> family_settings() {
+  return kSettings;
+}
+
+}  // namespace tercet::config
