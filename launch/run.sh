@@ -203,6 +203,10 @@ main() {
   printf '==> tercet %s %s: %s ranks by %s, %s threads each\n' "$command_name" "$subject" "$ranks" "${launcher[0]}" \
     "$OMP_NUM_THREADS" >&2
   supervise "${launcher[@]}" "$(command -v tercet)" "$command_name" "$subject" "${extra[@]}" || status=$?
+  if ((stop_requests > 0 && status == 128 + $(kill -l USR1))); then
+    say "the request came before the ranks had begun" >&2
+    status=75
+  fi
   if ((status > 128 && status < 160)); then
     explain_signal "$((status - 128))" "$((SECONDS - started))"
   fi

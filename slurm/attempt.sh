@@ -23,7 +23,9 @@ preempted() {
   [[ ${time:-None} != None ]]
 }
 
-cancelled() { [[ $(job_field JobState) == CANCELLED ]]; }
+# scancel, or preemption without grace, after which Slurm queues the job again itself. A job that is cancelled could
+# still be queued again, so this has to be asked.
+ended_by_slurm() { [[ $(job_field JobState) != RUNNING && $(job_field Reason) != TimeLimit ]]; }
 
 # Slurm signals up to a minute early, and a program may stop before that by its own reckoning.
 end_is_near() {
@@ -34,11 +36,11 @@ end_is_near() {
 
 # --- what the run says --------------------------------------------------------------------------------------------
 
-# A field of status.json; nothing if this attempt has not written it.
+# A field of status.json; nothing if it is null, or this attempt has not written the file.
 status_field() { # NAME
   local file="$run_folder/status.json"
   if [[ -n $run_folder && -e $file && $file -nt $start_mark ]]; then
-    sed -n "s/^ *\"$1\": *\"\{0,1\}\([^\",]*\)\"\{0,1\},\{0,1\}$/\1/p" "$file" | head -n 1
+    sed -n "s/^ *\"$1\": *\"\{0,1\}\([^\",]*\)\"\{0,1\},\{0,1\}$/\1/p" "$file" | sed '/^null$/d' | head -n 1
   fi
 }
 
@@ -51,7 +53,6 @@ final_status() { # STATUS_OF_LAUNCHER
 
 # How far the run has come: its newest checkpoint, and the bytes of work that it has written down.
 progress() {
-  [[ -n $run_folder && -d $run_folder ]] || return 0
   { find "$run_folder/checkpoints" -path '*/step-*/manifest.json' 2>/dev/null || true; } | sort | tail -n 1
   { find "$run_folder/work" -type f -printf '%s\n' 2>/dev/null || true; } | awk '{ sum += $1 } END { print sum + 0 }'
 }
@@ -106,8 +107,8 @@ settle_stopped() {
   reason=$(status_field stop_reason)
   if [[ $reason == request ]]; then
     say "stopped on request; submit the same job again to go on"
-  elif cancelled; then
-    say "cancelled, and saved; submit the same job again to go on"
+  elif ended_by_slurm; then
+    say "saved; Slurm has ended this job. Unless it queues it again itself, submit it again to go on"
   elif preempted; then
     queue_again "saved, because another job needs the nodes"
   elif ((told_to_leave)) || [[ $reason == time ]] || { [[ -z $reason ]] && end_is_near; }; then
@@ -122,8 +123,8 @@ settle_stopped() {
 }
 
 settle_crashed() { # STATUS
-  if cancelled; then
-    say "cancelled (status $1)"
+  if ended_by_slurm; then
+    say "Slurm has ended this job (status $1)"
   elif preempted; then
     queue_again "ended (status $1), because another job needs the nodes"
   elif has_progressed; then
