@@ -1,11 +1,14 @@
 # shellcheck shell=bash
 # What the batch scripts share: one attempt at a run, and whether the job is queued again after it. Sourced after
 # launch/lib.sh. The script sets `run_folder` and calls `attempt_and_settle COMMAND...`, which ends it.
+#
+# Exit status 0, 3, 64, 65, 69, 70 and 74 are final. 75, or that of a crash, may queue the job again; see settle below.
 
 max_restarts="${TERCET_MAX_RESTARTS:-20}"
 restarts="${SLURM_RESTART_COUNT:-0}"
 run_folder=""
 child=""
+status_file_counts=1 # what the run has written down comes before the command's status
 told_to_leave=0 # Slurm has sent the signal of --signal
 
 # --- what Slurm says ----------------------------------------------------------------------------------------------
@@ -156,7 +159,7 @@ attempt_and_settle() { # COMMAND...
   trap 'ask_to_save TERM' TERM
   say "job $(job_id), attempt $((restarts + 1)), on ${SLURM_JOB_NODELIST:-this machine}"
   attempt "$@" || status=$?
-  status=$(final_status "$status")
+  ((status_file_counts == 0)) || status=$(final_status "$status")
   settle "$status"
   exit "$status"
 }

@@ -31,6 +31,14 @@ def a_job_out_of_time_saves_and_goes_on_by_itself(shop):
     job.must_equal_the_uninterrupted_run()
 
 
+def a_job_sees_the_end_of_its_time_without_a_signal(shop):
+    job = shop.compress("own-clock", "--time=1", "--signal=B:CONT@1", **LONG)  # CONT tells nobody anything
+    job.wait_until_it_says("saved before the time limit: queued again (restart 1")
+    job.must_not_say("telling the ranks to save")
+    check_equal(status_of(job.run)["stop_reason"], "time", "reason in status.json")
+    shop.cluster.run("scancel", job.number)
+
+
 def a_preempted_job_saves_makes_room_and_goes_on(shop):
     job = shop.compress("preempted", "--nodelist=n2", "--exclusive")
     job.hold_in_training()
@@ -56,6 +64,15 @@ def a_request_to_the_ranks_stops_the_job_and_it_stays_stopped(shop):
     again.must_say("goes on from step")
     steps_are_made_once(again)
     again.must_equal_the_uninterrupted_run()
+
+
+def tercet_stop_stops_the_job_and_it_stays_stopped(shop):
+    job = shop.compress("asked", **LONG)
+    job.wait_for_checkpoint()
+    shop.run("stop", job.run, ranks=0).must_end_with(0)
+    job.must_end_as("FAILED", 75).must_say("stopped on request; submit the same job again to go on")
+    job.must_not_say("queued again (")
+    check_equal(status_of(job.run)["stop_reason"], "request", "reason in status.json")
 
 
 def a_cancelled_job_saves_and_stays_cancelled(shop):
@@ -107,7 +124,8 @@ def a_time_limit_that_nothing_fits_into_is_not_tried_for_ever(shop):
 
 
 if __name__ == "__main__":
-    main([a_job_out_of_time_saves_and_goes_on_by_itself, a_preempted_job_saves_makes_room_and_goes_on,
-          a_request_to_the_ranks_stops_the_job_and_it_stays_stopped, a_cancelled_job_saves_and_stays_cancelled,
+    main([a_job_out_of_time_saves_and_goes_on_by_itself, a_job_sees_the_end_of_its_time_without_a_signal,
+          a_preempted_job_saves_makes_room_and_goes_on, a_request_to_the_ranks_stops_the_job_and_it_stays_stopped,
+          tercet_stop_stops_the_job_and_it_stays_stopped, a_cancelled_job_saves_and_stays_cancelled,
           a_crash_after_a_checkpoint_queues_the_job_again, a_crash_before_any_checkpoint_does_not,
           the_number_of_restarts_is_limited, a_time_limit_that_nothing_fits_into_is_not_tried_for_ever])

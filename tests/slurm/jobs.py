@@ -119,12 +119,12 @@ class SlurmShop(Workshop):
     def submit_words(self, command, *options):
         return self.cluster.run("sbatch", "--parsable", "--output=/dev/null", *options, "--wrap", command).strip()
 
-    def compress(self, name, *options, config=QUICK, environment=(), **settings):
+    def compress(self, name, *options, config=QUICK, environment={}, **settings):
         """A job of two ranks on one node that compresses the tiny model."""
         run, log = self.folder / name, self.folder / f"{name}.log"
         settings = {"model__path": self.model, "data__cache": self.tokens, **SETTINGS, **settings}
         options = ["--cpus-per-task=1", f"--output={log}", *options]
-        number = self.submit("compress.sbatch", config, run, "--", *sets(**settings), options=options, **dict(environment))
+        number = self.submit("compress.sbatch", config, run, "--", *sets(**settings), options=options, **environment)
         return Job(self, number, log, run)
 
     @functools.cached_property
