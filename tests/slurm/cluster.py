@@ -201,6 +201,8 @@ def write_files(folder):
         (folder / node / "slurm.conf").write_text(text)
         # By default both nodes would make the same folder in /tmp.
         (folder / node / "mpi.conf").write_text(f"PMIxCliTmpDirBase={folder / node}\n")
+        # Nothing here uses cgroups; looking for the right kind fails where none are mounted, as in some containers.
+        (folder / node / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
     key = folder / "munge.key"
     key.write_bytes(os.urandom(128))
     key.chmod(0o400)
@@ -212,15 +214,17 @@ def start_daemon(folder, log, *command):
 
 
 def start_daemons(folder):
+    """Their processes."""
     # --force: without it munged wants its socket to be in reach of everybody, and ours is for root alone.
     munged = start_daemon(folder, "munged", "munged", "--foreground", "--force", f"--key-file={folder}/munge.key",
                           f"--socket={folder}/munge.socket", f"--pid-file={folder}/munged.pid",
                           f"--log-file={folder}/munged.log", f"--seed-file={folder}/munged.seed")
     wait_until(lambda: munged.poll() is not None or (folder / "munge.socket").exists(), START_S, "the socket of munged")
     check(munged.poll() is None, "munged does not start")
-    start_daemon(folder, "slurmctld", "slurmctld", "-D", "-c", "-f", folder / "slurm.conf")
-    for node in NODES:
-        start_daemon(folder, f"slurmd-{node}", "slurmd", "-D", "-N", node, "-f", folder / node / "slurm.conf")
+    controller = start_daemon(folder, "slurmctld", "slurmctld", "-D", "-c", "-f", folder / "slurm.conf")
+    nodes = [start_daemon(folder, f"slurmd-{node}", "slurmd", "-D", "-N", node, "-f", folder / node / "slurm.conf")
+             for node in NODES]
+    return [munged, controller, *nodes]
 
 
 def last_words(folder):
@@ -250,11 +254,12 @@ def keep(folder):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         write_files(folder)
-        start_daemons(folder)
+        daemons = {daemon.pid for daemon in start_daemons(folder)}
         print(f"export SLURM_CONF={folder}/slurm.conf", flush=True)
-        while True:
-            os.wait()  # a zombie would look to Slurm like a process that does not end
-    except (KeyboardInterrupt, ChildProcessError):
+        while os.wait()[0] not in daemons:  # a zombie would look to Slurm like a process that does not end
+            pass
+        sys.exit("a daemon has ended")
+    except KeyboardInterrupt:
         pass
     finally:
         end_descendants()
