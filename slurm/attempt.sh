@@ -54,10 +54,16 @@ final_status() { # STATUS_OF_LAUNCHER
   echo "${written:-$1}"
 }
 
-# How far the run has come: its newest checkpoint, and the bytes of work that it has written down.
+# How far the run has come: its newest checkpoint, and the bytes of finished work that it has written down. The first
+# line of a log of work is its head, which comes back with each attempt.
 progress() {
+  local file bytes=0
+  [[ -n $run_folder ]] || return 0
+  for file in "$run_folder"/work/*.log; do
+    [[ ! -f $file ]] || bytes=$((bytes + $(stat -c %s "$file") - $(head -n 1 "$file" | wc -c)))
+  done
   { find "$run_folder/checkpoints" -path '*/step-*/manifest.json' 2>/dev/null || true; } | sort | tail -n 1
-  { find "$run_folder/work" -type f -printf '%s\n' 2>/dev/null || true; } | awk '{ sum += $1 } END { print sum + 0 }'
+  echo "$bytes"
 }
 
 has_progressed() { [[ $(progress) != "$progress_at_start" ]]; }
@@ -133,7 +139,7 @@ settle_crashed() { # STATUS
   elif has_progressed; then
     queue_again "ended abnormally (status $1) after some progress"
   else
-    say "ended abnormally (status $1) with no new checkpoint: not queued again"
+    say "ended abnormally (status $1) no further than it began: not queued again"
   fi
 }
 

@@ -96,11 +96,13 @@ def a_crash_after_a_checkpoint_queues_the_job_again(shop):
     job.must_equal_the_uninterrupted_run()
 
 
-def a_crash_before_any_checkpoint_does_not(shop):
-    job = shop.compress("crashed-early", checkpoint__every_steps=4000, **LONG)
-    wait_until(lambda: (job.run / "journal.jsonl").exists() and job.journal("training/loss"), PATIENCE_S, "a step")
-    job.signal_ranks(signal.SIGKILL)
-    job.must_end_as("FAILED", 137).must_say("ended abnormally (status 137) with no new checkpoint: not queued again")
+def a_job_that_crashes_without_coming_further_is_not_tried_for_ever(shop):
+    job = shop.compress("no-progress", checkpoint__every_steps=4000, **LONG)
+    for attempt in (1, 2):  # the first has measured and calibrated something; the second finds all of that
+        wait_until(lambda: attempt in job.attempts_of_steps(), PATIENCE_S, lambda: f"a step:\n{job.words()[-3000:]}")
+        job.signal_ranks(signal.SIGKILL)
+    job.must_end_as("FAILED", 137)
+    job.must_say("after some progress: queued again (restart 1", "ended abnormally (status 137) no further than it began")
 
 
 def the_number_of_restarts_is_limited(shop):
@@ -127,5 +129,5 @@ if __name__ == "__main__":
     main([a_job_out_of_time_saves_and_goes_on_by_itself, a_job_sees_the_end_of_its_time_without_a_signal,
           a_preempted_job_saves_makes_room_and_goes_on, a_request_to_the_ranks_stops_the_job_and_it_stays_stopped,
           tercet_stop_stops_the_job_and_it_stays_stopped, a_cancelled_job_saves_and_stays_cancelled,
-          a_crash_after_a_checkpoint_queues_the_job_again, a_crash_before_any_checkpoint_does_not,
+          a_crash_after_a_checkpoint_queues_the_job_again, a_job_that_crashes_without_coming_further_is_not_tried_for_ever,
           the_number_of_restarts_is_limited, a_time_limit_that_nothing_fits_into_is_not_tried_for_ever])

@@ -84,6 +84,8 @@ class Job:
         self.signal_ranks(signal.SIGCONT)
 
     def journal(self, name):
+        if not (self.run / "journal.jsonl").exists():
+            return []
         lines = map(json.loads, (self.run / "journal.jsonl").read_text(encoding="utf-8").splitlines())
         return [line for line in lines if line.get("name") == name]
 
