@@ -5,7 +5,8 @@ test's. `with Cluster(folder) as cluster:` starts it in seconds and ends every p
 happened in between. To try things by hand, as root: python3 -B tests/slurm/cluster.py FOLDER, until Ctrl-C.
 
   partition `night`   the default; its jobs are preempted by those of `day`, which gives them GRACE_S, and requeued
-  partition `day`     goes before `night`
+  partition `spare`   the same without grace
+  partition `day`     goes before both
 
 A process of its own, the keeper, is the ancestor of all of them: it collects the orphans, and ends all when it is told
 to or the test dies.
@@ -45,6 +46,8 @@ SlurmUser=root
 SlurmdUser=root
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/%n/spool
+# PMIx makes its folder here; in /tmp, those of two nodes and of two clusters would be one.
+TmpFS={folder}/%n
 SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/%n/slurmd.pid
 SlurmctldLogFile={folder}/slurmctld.log
@@ -66,6 +69,7 @@ MinJobAge=3600
 NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs={cpus}
 NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs={cpus}
 PartitionName=night Nodes=n[1-2] Default=YES PriorityTier=1 GraceTime={grace}
+PartitionName=spare Nodes=n[1-2] PriorityTier=1
 PartitionName=day Nodes=n[1-2] PriorityTier=10 PreemptMode=OFF
 """
 
@@ -196,13 +200,10 @@ def write_files(folder):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "state").mkdir()
     (folder / "slurm.conf").write_text(text)
+    # Nothing here uses cgroups; looking for the right kind fails where none are mounted, as in some containers.
+    (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
     for node in NODES:
         (folder / node / "spool").mkdir(parents=True)
-        (folder / node / "slurm.conf").write_text(text)
-        # By default both nodes would make the same folder in /tmp.
-        (folder / node / "mpi.conf").write_text(f"PMIxCliTmpDirBase={folder / node}\n")
-        # Nothing here uses cgroups; looking for the right kind fails where none are mounted, as in some containers.
-        (folder / node / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
     key = folder / "munge.key"
     key.write_bytes(os.urandom(128))
     key.chmod(0o400)
@@ -222,7 +223,7 @@ def start_daemons(folder):
     wait_until(lambda: munged.poll() is not None or (folder / "munge.socket").exists(), START_S, "the socket of munged")
     check(munged.poll() is None, "munged does not start")
     controller = start_daemon(folder, "slurmctld", "slurmctld", "-D", "-c", "-f", folder / "slurm.conf")
-    nodes = [start_daemon(folder, f"slurmd-{node}", "slurmd", "-D", "-N", node, "-f", folder / node / "slurm.conf")
+    nodes = [start_daemon(folder, f"slurmd-{node}", "slurmd", "-D", "-N", node, "-f", folder / "slurm.conf")
              for node in NODES]
     return [munged, controller, *nodes]
 

@@ -52,6 +52,24 @@ def a_preempted_job_saves_makes_room_and_goes_on(shop):
     job.must_equal_the_uninterrupted_run()
 
 
+def a_job_preempted_without_grace_is_queued_again_by_slurm(shop):
+    job = shop.compress("no-grace", "--partition=spare", "--nodelist=n2", "--exclusive")
+    job.hold_in_training()
+    urgent = shop.submit_words("sleep 2", "--partition=day", "--nodelist=n2", "--exclusive")
+    shop.cluster.wait_for_end(urgent, PATIENCE_S)
+    job.must_end_as("COMPLETED", 0)
+    check_equal(job.field("Restarts"), "1", "restarts")
+    steps_are_made_once(job)
+    job.must_equal_the_uninterrupted_run()
+
+
+def restarts_by_slurm_are_limited_too(shop):
+    job = shop.compress("requeued", environment={"TERCET_MAX_RESTARTS": "0"}, **LONG)
+    job.wait_for_checkpoint()
+    shop.cluster.run("scontrol", "requeue", job.number)
+    job.must_end_as("FAILED", 75).must_say("attempt 1,", "restart 1, and at most 0 are allowed")
+
+
 def a_request_to_the_ranks_stops_the_job_and_it_stays_stopped(shop):
     job = shop.compress("stopped")
     job.hold_in_training()
@@ -127,7 +145,8 @@ def a_time_limit_that_nothing_fits_into_is_not_tried_for_ever(shop):
 
 if __name__ == "__main__":
     main([a_job_out_of_time_saves_and_goes_on_by_itself, a_job_sees_the_end_of_its_time_without_a_signal,
-          a_preempted_job_saves_makes_room_and_goes_on, a_request_to_the_ranks_stops_the_job_and_it_stays_stopped,
+          a_preempted_job_saves_makes_room_and_goes_on, a_job_preempted_without_grace_is_queued_again_by_slurm,
+          restarts_by_slurm_are_limited_too, a_request_to_the_ranks_stops_the_job_and_it_stays_stopped,
           tercet_stop_stops_the_job_and_it_stays_stopped, a_cancelled_job_saves_and_stays_cancelled,
           a_crash_after_a_checkpoint_queues_the_job_again, a_job_that_crashes_without_coming_further_is_not_tried_for_ever,
           the_number_of_restarts_is_limited, a_time_limit_that_nothing_fits_into_is_not_tried_for_ever])
