@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Starts a job: one process per GPU, or CPU ranks. Inside a Slurm allocation by `srun --mpi=pmix`, where Slurm has that;
-# else by mpirun.
+# Starts a job: one process per GPU, or CPU ranks. Inside a Slurm allocation by `srun --mpi=pmix` (by mpirun, if
+# TERCET_LAUNCHER=mpirun or Slurm has no PMIx), else by mpirun.
 #
 # Usage: launch/run.sh [--command NAME] CONFIG [ranks] [-- arguments of tercet]
 #   CONFIG            configuration file; for `--command evaluate` and the like: the model, artifact or run
@@ -15,8 +15,7 @@
 # Ctrl-C, TERM and USR1 ask the job to save a checkpoint and stop (status 75: start it again and it goes on); a second
 # Ctrl-C or TERM ends it at once. The exit status is tercet's: 0 passed, 3 a gate failed, 64 usage or configuration,
 # 65 bad input, 70 internal error, 74 input or output failed, 75 stopped on request.
-# OMP_NUM_THREADS (threads per rank), TERCET_PRESET (which build), TERCET_LAUNCHER (srun or mpirun, inside Slurm) and
-# TERCET_MPIRUN_FLAGS are respected.
+# OMP_NUM_THREADS (threads per rank), TERCET_PRESET (which build) and TERCET_MPIRUN_FLAGS are respected.
 set -euo pipefail
 # shellcheck source=launch/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
