@@ -15,7 +15,7 @@ import sys
 import tempfile
 
 from cluster import Cluster, wait_until
-from driving import PACKED, PROJECT, QUICK, Skipped, Workshop, check, outcome, sets, status_of, storages
+from driving import PACKED, PROJECT, QUICK, Skipped, Workshop, check, outcome, sets, storages
 
 PATIENCE_S = 150  # for anything a job does; seconds on an idle machine
 STEPS, EVERY = 100, 10
