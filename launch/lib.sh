@@ -167,6 +167,24 @@ gpu_count() {
   echo "$gpus"
 }
 
+# Tasks of this Slurm allocation; 1 where nobody asked for a number. SLURM_NTASKS stays as it was when a waiting job is
+# made smaller (scontrol update NumNodes=1 NumTasks=2), so the tasks of each node are added up: "2(x3),1" is 7.
+allocated_tasks() {
+  local part total=0
+  if [[ -z ${SLURM_NTASKS:-} || -z ${SLURM_TASKS_PER_NODE:-} ]]; then
+    echo "${SLURM_NTASKS:-1}"
+    return
+  fi
+  for part in ${SLURM_TASKS_PER_NODE//,/ }; do
+    if [[ $part =~ ^([0-9]+)\(x([0-9]+)\)$ ]]; then
+      total=$((total + BASH_REMATCH[1] * BASH_REMATCH[2]))
+    else
+      total=$((total + part))
+    fi
+  done
+  echo "$total"
+}
+
 # hash_of TEXT...: a short fingerprint, for the names of marker files.
 hash_of() { printf '%s\0' "$@" | sha256sum | cut -c 1-16; }
 

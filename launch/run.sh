@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Starts a job: one process per GPU, or CPU ranks. Inside a Slurm allocation by `srun --mpi=pmix`, else by mpirun.
+# Starts a job: one process per GPU, or CPU ranks. Inside a Slurm allocation by `srun --mpi=pmix` (by mpirun, if
+# TERCET_LAUNCHER=mpirun or Slurm has no PMIx), else by mpirun.
 #
 # Usage: launch/run.sh [--command NAME] CONFIG [ranks] [-- arguments of tercet]
 #   CONFIG            configuration file; for `--command evaluate` and the like: the model, artifact or run
@@ -81,7 +82,15 @@ default_ranks() { # GPUS CORES
 
 use_slurm() {
   local cpus=${SLURM_CPUS_PER_TASK:-}
-  ranks=${ranks:-${SLURM_NTASKS:-1}}
+  ranks=${ranks:-$(allocated_tasks)}
+  export OMP_NUM_THREADS="${OMP_NUM_THREADS:-${cpus:-1}}"
+  if [[ ${TERCET_LAUNCHER:-$(slurm_launcher)} == mpirun ]]; then
+    allow_mpirun
+    # The cores are those that Slurm gave the job on each node; ranks are not bound any further.
+    # shellcheck disable=SC2206  # several flags in one variable
+    launcher=(mpirun --quiet -n "$ranks" --bind-to none -x OMP_NUM_THREADS ${TERCET_MPIRUN_FLAGS:-})
+    return
+  fi
   launcher=(srun --mpi=pmix "--ntasks=$ranks")
   if [[ -n $cpus ]]; then
     # Slurm 22.05 and later no longer hand this from the batch job to its steps.
@@ -89,12 +98,27 @@ use_slurm() {
   fi
   # Every rank sees all GPUs of its node and takes the one of its local number; a GPU per task would hide the others.
   [[ -z ${SLURM_GPUS_ON_NODE:-} ]] || launcher+=(--gpu-bind=none)
-  export OMP_NUM_THREADS="${OMP_NUM_THREADS:-${cpus:-1}}"
+}
+
+# srun hands a preempted job's notice to the ranks, and mpirun does not; but not every Slurm is built with PMIx.
+slurm_launcher() {
+  if srun --mpi=list 2>&1 | grep -q pmix; then
+    echo srun
+  else
+    warn "this Slurm has no PMIx: starting the ranks by mpirun, which does not tell them when the job is preempted"
+    echo mpirun
+  fi
+}
+
+allow_mpirun() {
+  have mpirun || fail 69 "mpirun was not found; run launch/setup.sh, or load the module of your MPI"
+  # Root is usual in containers; absent network cards are no fault on one machine.
+  export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_btl_base_warn_component_unused=0
 }
 
 use_mpirun() {
   local cores cpus gpus flags=()
-  have mpirun || fail 69 "mpirun was not found; run launch/setup.sh, or load the module of your MPI"
+  allow_mpirun
   cores=$(core_count)
   cpus=$(cpu_count)
   gpus=$(usable_gpus)
@@ -115,8 +139,7 @@ use_mpirun() {
     warn "$ranks ranks on $cpus CPUs: they will take turns"
   fi
   export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$((ranks < cores ? cores / ranks : 1))}"
-  # Root is usual in containers; a missing ssh client and absent network cards are no fault on one machine.
-  export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_btl_base_warn_component_unused=0
+  # A missing ssh client is no fault on one machine.
   have ssh || export OMPI_MCA_plm=isolated
   # --quiet: tercet says itself why it ended; mpirun's page of text would hide that.
   # shellcheck disable=SC2206  # several flags in one variable
@@ -185,6 +208,10 @@ main() {
   printf '==> tercet %s %s: %s ranks by %s, %s threads each\n' "$command_name" "$subject" "$ranks" "${launcher[0]}" \
     "$OMP_NUM_THREADS" >&2
   supervise "${launcher[@]}" "$(command -v tercet)" "$command_name" "$subject" "${extra[@]}" || status=$?
+  if ((stop_requests > 0 && status == 128 + $(kill -l USR1))); then
+    say "the request came before the ranks had begun" >&2
+    status=75
+  fi
   if ((status > 128 && status < 160)); then
     explain_signal "$((status - 128))" "$((SECONDS - started))"
   fi

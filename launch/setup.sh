@@ -4,7 +4,8 @@
 # Usage: launch/setup.sh [options]
 #   --preset NAME     CMake preset to build (release; see CMakePresets.json)
 #   --no-tests        build the program alone, not the test programs
-#   --test-python     also make .venv-test, with the Python packages that the parity tests compare with
+#   --test-python     also what tests need beside the programs: .venv-test, with the Python packages that the parity
+#                     tests compare with, and, as root, Slurm's daemons
 #   --no-cuda         build for CPU ranks only, though a CUDA toolkit is there
 #   --target NAME     build only this target (may be repeated)
 #   --jobs N          compile N files at a time (default: by cores and free memory)
@@ -55,6 +56,9 @@ packages_wanted() { # OPERATING_SYSTEM -> one name a line
   # Ubuntu 22.04's g++ 11 does not know -fuse-ld=mold.
   [[ $1 == "ubuntu 22.04" ]] || echo mold
   ((with_tests == 0)) || echo shellcheck
+  # The Slurm tests start its daemons as root. Where there is a Slurm, theirs or another version, it is left as it is.
+  ((with_test_python == 0 || EUID != 0)) || have sinfo ||
+    printf '%s\n' munge slurmctld slurmd slurm-client slurm-wlm-basic-plugins
 }
 
 missing_packages() { # OPERATING_SYSTEM
