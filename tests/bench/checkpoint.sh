@@ -38,11 +38,12 @@ train() { # true or false, ranks
     --set checkpoint.every_steps=10 --set "checkpoint.asynchronous=$1" 2>"$work/train.log" || cat "$work/train.log" >&2
 }
 summary='
-import json, sys
+import json, statistics, sys
 run = json.loads(sys.stdin.read())
 step = run["seconds"] / run["steps"]
-stall = run["checkpoint_stall_seconds"] / run["checkpoints"]
-print(f"  asynchronous {sys.argv[1]:5}  step {1000 * step:.0f} ms, stall per checkpoint {1000 * stall:.1f} ms = {stall / step:.2f} steps")
+stalls = run["checkpoint_stall_seconds"][:-1]  # nothing is left to do beside the last one
+stall = statistics.median(stalls)
+print(f"  asynchronous {sys.argv[1]:5}  step {1000 * step:.0f} ms, median stall of {len(stalls)} checkpoints {1000 * stall:.1f} ms = {stall / step:.3f} steps")
 '
 for ranks in 1 2; do
   printf '%s rank(s), training the demo'"'"'s model\n' "$ranks"
