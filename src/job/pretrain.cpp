@@ -117,6 +117,8 @@ CommandResult pretrain(Runtime& runtime, Communicator& comm, JobConfig config) {
   callbacks.held_out_loss = [&] {
     return evaluate(comm, student.decoder(), windows.selection, {config.evaluation.batch, false}).nll;
   };
+  std::vector<double> checkpoint_stalls;
+  callbacks.on_checkpoint = [&](const CheckpointReport& report) { checkpoint_stalls.push_back(report.stall_s); };
   TrainerOptions options =
       job::training_options(config, runtime.device(), fs::path(config.output) / "checkpoints", fingerprint(config));
   options.stage = "pretrain";
@@ -131,9 +133,8 @@ CommandResult pretrain(Runtime& runtime, Communicator& comm, JobConfig config) {
                       {"tokens", training.tokens},
                       {"seconds", training.seconds},
                       {"tokens_per_second", rate},
-                      {"steps", training.steps - training.resumed_from},
-                      {"checkpoints", training.checkpoints},
-                      {"checkpoint_stall_seconds", training.checkpoint_stall_s},
+                      {"steps", training.steps},
+                      {"checkpoint_stall_seconds", checkpoint_stalls},  // of each one
                       {"perplexity", quality.perplexity},
                       {"top1_accuracy", quality.top1_accuracy}};
   const std::string text = "pretrained " + format_count(static_cast<std::uint64_t>(parameters)) + " parameters on " +

@@ -115,7 +115,7 @@ std::vector<Assignment> in_runs(const std::vector<TensorEntry>& tensors, int ran
 std::vector<Assignment> in_turns(const std::vector<TensorEntry>& tensors, int ranks) {
   std::vector<Assignment> assignments = in_runs(tensors, 1);
   for (std::size_t i = 0; i < assignments.size(); ++i) {
-    assignments[i].rank = static_cast<int>(i % static_cast<std::size_t>(ranks));
+    assignments[i].rank = static_cast<int>(i / kTurn % static_cast<std::size_t>(ranks));
   }
   return assignments;
 }

@@ -47,7 +47,8 @@ struct Assignment {
 };
 // All slices in the order of the file, for writing: each rank has one contiguous run of about the same number of bytes.
 std::vector<Assignment> in_runs(const std::vector<TensorEntry>& tensors, int ranks);
-// The same for reading: dealt out one by one, so that what is needed next is read by all ranks at once.
+// The same for reading: dealt out in turns of kTurn slices, so that what is needed next is read by all ranks at once.
+inline constexpr std::size_t kTurn = 8;
 std::vector<Assignment> in_turns(const std::vector<TensorEntry>& tensors, int ranks);
 
 std::string dtype_name(at::ScalarType dtype);      // "" for one that a checkpoint cannot hold

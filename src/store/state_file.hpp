@@ -4,7 +4,7 @@
 // Rank 0 makes the file by HDF5, with all its space reserved, so that a full disk shows before anything is written.
 // HDF5 says where in the file each dataset's elements lie, and the ranks write and read there by themselves
 // (slice_io.hpp): no rank waits for another inside HDF5, and none holds its lock for long.
-// Why not MPI-IO: docs/decisions/007-checkpoint-files.md.
+// Why not MPI-IO: docs/decisions/008-checkpoint-files.md.
 #pragma once
 
 #include <cstdint>

@@ -368,10 +368,12 @@ TEST(Slices, AreWrittenInOneRunPerRankOfAboutTheSameSize) {
 }
 
 TEST(Slices, AreReadInTurns) {
-  const auto entries = entries_of({100, 0, 50}, 64);
-  int expected = 0;
-  for (const store::Assignment& one : store::in_turns(entries, 3)) EXPECT_EQ(one.rank, expected++ % 3);
-  EXPECT_EQ(expected, 7 + 4);
+  const auto entries = entries_of({1000, 0, 50}, 64);
+  std::size_t i = 0;
+  for (const store::Assignment& one : store::in_turns(entries, 3)) {
+    EXPECT_EQ(one.rank, static_cast<int>(i++ / store::kTurn % 3));
+  }
+  EXPECT_EQ(i, 63u + 4u);
 }
 
 store::Manifest small_manifest() {

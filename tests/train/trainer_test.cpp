@@ -171,6 +171,23 @@ TEST(Training, ResumedFromACheckpointEqualsTheUninterruptedRunToTheBit) {
   EXPECT_EQ(broken.result.best_step, whole.result.best_step);
 }
 
+TEST(Training, ReportsEachCheckpointWhetherWrittenBesideItOrNot) {
+  for (const bool asynchronous : {true, false}) {
+    const test::Scratch folder;
+    TrainerOptions options = short_run(6);
+    options.checkpoint_every = 2;
+    options.checkpoint = {folder.path(), 2, asynchronous};
+    Student student = test::plain_student();
+    std::vector<std::int64_t> steps;
+    TrainerCallbacks callbacks{test::counting_sample, {}, {}, {}};
+    callbacks.on_checkpoint = [&](const CheckpointReport& report) { steps.push_back(report.step); };
+    const TrainingResult result = train(student, options, callbacks);
+    EXPECT_EQ(steps, (std::vector<std::int64_t>{2, 4, 6}));
+    EXPECT_EQ(result.checkpoints, 3);
+    EXPECT_GT(result.checkpoint_stall_s, 0);
+  }
+}
+
 TEST(Training, StartedAgainAfterItStoppedEarlyTakesNoMoreSteps) {
   const test::ScratchFolder folder;
   TrainerOptions options = short_run(20);
