@@ -1,6 +1,8 @@
 // The work log of a run, and the bytes of one unit. The hash of a record is put right before reading.
 #include "store/work_records.hpp"
 
+#include <ATen/ops/arange.h>
+
 #include "target.hpp"
 #include "tercet/store/unit_bytes.hpp"
 #include "tercet/store/work_log.hpp"
@@ -13,12 +15,13 @@ std::string unit() {
   bytes.add(std::uint64_t{3});
   bytes.add(std::string_view("abc"));
   bytes.add(2.5);
+  bytes.add(at::arange(4, at::kFloat));
   return bytes.take();
 }
 
 std::vector<std::string> seeds() {
   const std::string record = store::work_record("evaluate/before/0", unit());
-  return {store::work_header("id") + record + store::work_record("evaluate/before/1", ""), record, unit()};
+  return {unit(), store::work_header("id") + record + store::work_record("evaluate/before/1", ""), record};
 }
 
 void read_unit(std::string_view outcome) {
