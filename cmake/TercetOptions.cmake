@@ -15,7 +15,7 @@ add_library(tercet::warnings ALIAS tercet_warnings)
 target_compile_options(tercet_warnings INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wno-unused-parameter
   # false positives of GCC 12 on "text" + std::to_string()
-  -Wno-restrict>)
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>>)
 
 add_library(tercet_instrumentation INTERFACE)
 if(TERCET_COVERAGE)
@@ -23,8 +23,15 @@ if(TERCET_COVERAGE)
   target_link_options(tercet_instrumentation INTERFACE --coverage)
 endif()
 if(TERCET_SANITIZE)
-  target_compile_options(tercet_instrumentation INTERFACE -fsanitize=${TERCET_SANITIZE} -fno-omit-frame-pointer -g1)
+  # A finding ends the program: a test that only prints one would pass.
+  target_compile_options(tercet_instrumentation INTERFACE
+    -fsanitize=${TERCET_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g1)
   target_link_options(tercet_instrumentation INTERFACE -fsanitize=${TERCET_SANITIZE})
+endif()
+
+if(TERCET_FUZZ)
+  # Counts what of our code an input reaches; the targets alone bring libFuzzer's main.
+  target_compile_options(tercet_instrumentation INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=fuzzer-no-link>)
 endif()
 
 find_program(TERCET_MOLD mold)

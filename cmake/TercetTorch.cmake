@@ -16,8 +16,11 @@ add_library(tercet::torch ALIAS tercet_torch)
 target_include_directories(tercet_torch SYSTEM INTERFACE
   "${TERCET_TORCH_ROOT}/include" "${TERCET_TORCH_ROOT}/include/torch/csrc/api/include")
 # at::parallel_for in our own sources is serial without OpenMP; the runtime is the libgomp that the wheel needs too.
-find_package(OpenMP REQUIRED COMPONENTS CXX)
-target_compile_options(tercet_torch INTERFACE $<$<COMPILE_LANGUAGE:CXX>:${OpenMP_CXX_FLAGS}>)
+# Clang has another one, so that what it builds (the fuzz targets, which compute nothing) stays serial.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  find_package(OpenMP REQUIRED COMPONENTS CXX)
+  target_compile_options(tercet_torch INTERFACE $<$<COMPILE_LANGUAGE:CXX>:${OpenMP_CXX_FLAGS}>)
+endif()
 target_link_libraries(tercet_torch INTERFACE gomp)
 target_compile_definitions(tercet_torch INTERFACE _GLIBCXX_USE_CXX11_ABI=1 AT_PER_OPERATOR_HEADERS)
 target_link_libraries(tercet_torch INTERFACE

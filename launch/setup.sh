@@ -7,6 +7,7 @@
 #   --test-python     also what tests need beside the programs: .venv-test, with the Python packages that the parity
 #                     tests compare with, and, as root, Slurm's daemons
 #   --no-cuda         build for CPU ranks only, though a CUDA toolkit is there
+#   --fuzz            also install clang with its fuzzing runtime, for tests/fuzz/run.sh
 #   --target NAME     build only this target (may be repeated)
 #   --jobs N          compile N files at a time (default: by cores and free memory)
 #
@@ -20,6 +21,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 with_tests=1
 with_test_python=0
 with_cuda=auto
+with_fuzz=0
 jobs=""
 targets=()
 python="${TERCET_PYTHON:-python3}"
@@ -41,6 +43,7 @@ read_options() {
       --no-tests) with_tests=0 && shift ;;
       --test-python) with_test_python=1 && shift ;;
       --no-cuda) with_cuda=no && shift ;;
+      --fuzz) with_fuzz=1 && shift ;;
       -h | --help) usage "${BASH_SOURCE[0]}" && exit 0 ;;
       *) fail 64 "unknown option '$1'; see launch/setup.sh --help" ;;
     esac
@@ -59,6 +62,16 @@ packages_wanted() { # OPERATING_SYSTEM -> one name a line
   # The Slurm tests start its daemons as root. Where there is a Slurm, theirs or another version, it is left as it is.
   ((with_test_python == 0 || EUID != 0)) || have sinfo ||
     printf '%s\n' munge slurmctld slurmd slurm-client slurm-wlm-basic-plugins
+  ((with_fuzz == 0)) || clang_packages "$1"
+}
+
+# Clang brings libFuzzer and the sanitizers' runtime with it or in a package of their own.
+clang_packages() { # OPERATING_SYSTEM
+  echo clang
+  case $1 in
+    "debian 12") echo libclang-rt-14-dev ;;
+    "ubuntu 24.04") echo libclang-rt-18-dev ;;
+  esac
 }
 
 missing_packages() { # OPERATING_SYSTEM

@@ -9,8 +9,10 @@
 #include <string>
 #include <vector>
 
+#include "tercet/base/environment.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/heartbeat.hpp"
+#include "tercet/base/utf8.hpp"
 #include "tercet/config/job_config.hpp"
 #include "tercet/job/commands.hpp"
 #include "tercet/log/log.hpp"
@@ -52,6 +54,17 @@ CommOptions comm_options(const DistributedSection& settings) {
   return options;
 }
 
+// Collective. Says what the environment may do to the numbers, also where ranks differ in it.
+void warn_of_environment(Communicator& comm) {
+  const std::vector<std::string> warnings = comm.all_gather(environment_warning());
+  if (!warnings.front().empty()) log::warn(warnings.front());
+  for (std::size_t rank = 1; rank < warnings.size(); ++rank) {
+    if (warnings[rank] == warnings.front()) continue;
+    return log::warn("the environment of rank " + std::to_string(rank) + " differs from that of rank 0: " +
+                     (warnings[rank].empty() ? "nothing of this is set there" : warnings[rank]));
+  }
+}
+
 // Reads the configuration on every rank, opens logs, connects the ranks.
 using JobCommand = CommandResult (*)(Runtime&, Communicator&, JobConfig);
 CommandResult run_job(Runtime& runtime, const Invocation& call, bool writes_logs,
@@ -77,6 +90,7 @@ CommandResult run_job(Runtime& runtime, const Invocation& call, bool writes_logs
   on_every_rank(control, [&] { log::open(logging); });
   const std::unique_ptr<Communicator> comm = runtime.connect(comm_options(config.distributed));
   log::info("ranks\n" + runtime.placement_table());
+  warn_of_environment(control);
   return command(runtime, *comm, std::move(config));
 }
 
@@ -121,6 +135,7 @@ void add_plan(CLI::App& app, Invocation& call) {
 CommandResult run_evaluate(Runtime& runtime, const Invocation& call) {
   Communicator& control = runtime.control();
   log::open({control.rank(), control.size(), log::Level::kInfo, {}, 10.0});
+  warn_of_environment(control);
   CommOptions options;
   options.device = call.device;
   const std::unique_ptr<Communicator> comm = runtime.connect(options);
@@ -229,11 +244,12 @@ int run_command_line(Runtime& runtime, int argc, char** argv) {
   const heartbeat::Phase phase(app.get_subcommands().front()->get_name());
   const CommandResult result = call.action(runtime);
   if (root) {
+    const std::string text = printable(result.text, result.text.max_size());  // names in files are strangers' words
     if (call.json) {
-      std::cout << result.json.dump(2) << std::endl;
-      std::cerr << result.text;
+      std::cout << result.json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << std::endl;
+      std::cerr << text;
     } else {
-      std::cout << result.text << std::flush;
+      std::cout << text << std::flush;
     }
   }
   return static_cast<int>(result.code);

@@ -1,6 +1,7 @@
 #include <exception>
 
 #include "command_line.hpp"
+#include "tercet/base/environment.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/comm/runtime.hpp"
 #include "tercet/log/log.hpp"
@@ -34,6 +35,7 @@ int run(tercet::Runtime& runtime, int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  tercet::settle_environment();
   try {
     tercet::Runtime runtime(&argc, &argv);
     return run(runtime, argc, argv);

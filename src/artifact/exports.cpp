@@ -1,12 +1,14 @@
 // What is made from the packed model for other programs: the dequantized state dict and the Hugging Face folder.
 #include <algorithm>
 #include <array>
+#include <string_view>
 
 #include "json_value.hpp"
 #include "stored_check.hpp"
 #include "tercet/artifact/packed_model.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
+#include "tercet/log/log.hpp"
 #include "tercet/model_io/torch_file.hpp"
 
 namespace tercet {
@@ -15,9 +17,9 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
-constexpr std::array kTokenizerFiles{"tokenizer.json",   "tokenizer.model",       "vocab.json",
-                                     "merges.txt",       "tokenizer_config.json", "special_tokens_map.json",
-                                     "added_tokens.json"};
+constexpr std::array<std::string_view, 5> kReadBefore{"tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt",
+                                                      "tokenizer_config.json"};
+constexpr std::array<std::string_view, 2> kNotRead{"special_tokens_map.json", "added_tokens.json"};
 
 at::Tensor dequantized_half(const PackedTensor& tensor) {
   const at::Tensor values = dequantize(tensor.stored).to(at::kHalf);
@@ -37,9 +39,10 @@ struct Dequantized {
   NamedTensors tensors;
 };
 
-// Through our own writer, not copy_file: that would also copy the write protection of the source.
-void copy_content(const fs::path& from, const fs::path& to) {
-  write_file_atomically(to, MappedFile(from).text());
+void copy_unread(const fs::path& from, const std::string& name, const fs::path& to) {
+  if (!copy_inside(from, name, to)) {
+    log::warn("'" + (from / name).string() + "' is a link out of its folder and is not copied");
+  }
 }
 
 std::string export_config(const ModelConfig& config) {
@@ -59,10 +62,17 @@ std::string generation_config(const ModelConfig& config) {
 }
 
 void copy_tokenizer_files(const fs::path& from, const fs::path& to) {
+  const auto in = [](const auto& names, const std::string& name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
   for (const auto& entry : fs::directory_iterator(from)) {
     const std::string name = entry.path().filename().string();
-    const bool known = std::find(kTokenizerFiles.begin(), kTokenizerFiles.end(), name) != kTokenizerFiles.end();
-    if (entry.is_regular_file() && (known || name.starts_with("chat_template"))) copy_content(entry.path(), to / name);
+    if (!entry.is_regular_file()) continue;
+    if (in(kReadBefore, name)) {
+      write_file_atomically(to / name, MappedFile(entry.path()).text());
+    } else if (in(kNotRead, name) || name.starts_with("chat_template")) {
+      copy_unread(from, name, to);
+    }
   }
 }
 
@@ -90,9 +100,8 @@ void write_hf_folder(const fs::path& folder, const PackedModel& model, const fs:
   write_file_atomically(folder / "config.json", export_config(model.config));
   const Dequantized dequantized(model);
   write_safetensors(folder / "model.safetensors", dequantized.tensors, {}, dequantized.values);
-  const fs::path generation = model_folder / "generation_config.json";
-  if (fs::exists(generation)) {
-    copy_content(generation, folder / "generation_config.json");
+  if (fs::exists(model_folder / "generation_config.json")) {
+    copy_unread(model_folder, "generation_config.json", folder);
   } else {
     write_file_atomically(folder / "generation_config.json", generation_config(model.config));
   }

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "json_value.hpp"
+#include "packed_reader.hpp"
 #include "stored_check.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/model_io/torch_file.hpp"
@@ -33,7 +34,8 @@ TorchDict describe(const PackedTensor& tensor) {
 // Reads the entries of one file, naming it in every complaint.
 class Reader {
  public:
-  explicit Reader(const std::filesystem::path& file) : where_(file.string()), root_(read_torch_file(file)) {}
+  Reader(const TorchValue& root, std::string where, std::uint64_t bytes)
+      : root_(root), where_(std::move(where)), bytes_(bytes) {}
 
   PackedModel read() const {
     const auto* top = std::get_if<TorchDict>(&root_);
@@ -70,7 +72,11 @@ class Reader {
   std::map<std::string, at::Tensor> tensors_of(const TorchDict& top, const std::string& key) const {
     std::map<std::string, at::Tensor> tensors;
     const auto& dict = entry<TorchDict>(top, key);
-    for (const auto& [name, value] : dict) tensors[name] = entry<at::Tensor>(dict, name).contiguous();
+    for (const auto& [name, value] : dict) {
+      const auto* tensor = std::get_if<at::Tensor>(&value);
+      if (tensor == nullptr) throw DataError("entry '" + name + "' of '" + where_ + "' is not a tensor");
+      tensors[name] = *tensor;
+    }
     return tensors;
   }
 
@@ -78,6 +84,7 @@ class Reader {
     const auto codes = tensors_of(top, "state_dict");
     const auto scales = tensors_of(top, "scale_factors");
     std::set<std::string> described;
+    std::uint64_t bytes = 0;
     for (const auto& [name, value] : entry<TorchDict>(top, "quantization")) {
       const auto* description = std::get_if<TorchDict>(&value);
       if (description == nullptr) throw DataError("'" + where_ + "': quantization of '" + name + "' is no dict");
@@ -85,6 +92,9 @@ class Reader {
       if (codes.contains(name)) tensor.stored.codes = codes.at(name);
       if (scales.contains(name)) tensor.stored.scales = scales.at(name);
       check_packed_tensor(tensor, where_);
+      bytes += stored_bytes(tensor.stored);
+      // Tensors that share memory would be small here and large once decoded.
+      if (bytes > bytes_) throw DataError("'" + where_ + "' describes more codes than it holds");
       described.insert(name);
       model.tensors.push_back(std::move(tensor));
     }
@@ -115,8 +125,9 @@ class Reader {
     return tensor;
   }
 
+  const TorchValue& root_;
   std::string where_;
-  TorchValue root_;
+  std::uint64_t bytes_;  // of the file
 };
 
 }  // namespace
@@ -145,7 +156,11 @@ void write_packed_model(const std::filesystem::path& file, const PackedModel& mo
 }
 
 PackedModel read_packed_model(const std::filesystem::path& file) {
-  return Reader(file).read();
+  return packed_model_of(read_torch_file(file), file.string(), std::filesystem::file_size(file));
+}
+
+PackedModel packed_model_of(const TorchValue& root, const std::string& where, std::uint64_t bytes) {
+  return Reader(root, where, bytes).read();
 }
 
 }  // namespace tercet

@@ -9,6 +9,7 @@ namespace tercet {
 namespace {
 
 constexpr std::int64_t kMaxElements = std::int64_t{1} << 46;
+constexpr std::int64_t kMaxGroup = 1 << 20;  // as the configuration allows
 
 class Check {
  public:
@@ -65,8 +66,10 @@ class Check {
   }
 
   void check_ternary() const {
-    if (stored_.spec.granularity == Granularity::kGroup && stored_.spec.group_size < 1)
-      fail("its group_size is below 1");
+    const std::int64_t group = stored_.spec.group_size;
+    if (stored_.spec.granularity == Granularity::kGroup && (group < 1 || group > kMaxGroup)) {
+      fail("its group_size is not from 1 to " + std::to_string(kMaxGroup));
+    }
     const std::int64_t rows = stored_.shape[0], columns = stored_.shape[1];
     check_tensor(stored_.codes, "codes", at::kByte, {rows, (columns + 3) / 4});
     check_scales(scale_shape(rows, columns, stored_.spec));

@@ -11,6 +11,7 @@
 #include "tercet/base/file.hpp"
 #include "tercet/base/hash.hpp"
 #include "tercet/base/heartbeat.hpp"
+#include "tercet/base/strict_json.hpp"
 #include "tercet/model_io/torch_file.hpp"
 
 namespace tercet {
@@ -129,8 +130,8 @@ TensorMap safetensors_tensors(const fs::path& file) {
 }
 
 void check_hashes(const fs::path& folder, Findings& findings) {
-  const auto metadata = nlohmann::json::parse(read_file(folder / kMetadata, kMaxMetadataBytes));
-  const auto files = metadata.is_object() ? metadata.find("files") : metadata.end();
+  const auto metadata = parse_json_object(read_file(folder / kMetadata, kMaxMetadataBytes), kMetadata);
+  const auto files = metadata.find("files");
   if (files == metadata.end() || !files->is_object()) {
     findings.push_back(std::string(kMetadata) + " has no list of files with their SHA-256");
     return;
@@ -178,8 +179,6 @@ std::vector<std::string> verify_artifacts(const fs::path& folder) {
       check(folder, findings);
     } catch (const Error& error) {
       findings.emplace_back(error.what());
-    } catch (const nlohmann::json::exception& error) {
-      findings.push_back(std::string(kMetadata) + " is not valid JSON (" + error.what() + ")");
     }
   }
   return findings;

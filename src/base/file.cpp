@@ -62,7 +62,7 @@ Descriptor::~Descriptor() {
 }
 
 MappedFile::MappedFile(const fs::path& path) : path_(path) {
-  Descriptor file(path, O_RDONLY);
+  Descriptor file(path, O_RDONLY | O_NONBLOCK);  // a pipe would be waited for
   struct stat status {};
   if (!file.valid() || ::fstat(file.get(), &status) != 0) throw io_error("cannot open", path);
   if (!S_ISREG(status.st_mode)) throw StoreError("cannot read '" + path.string() + "'", "it is not a regular file");
@@ -124,6 +124,23 @@ void publish_directory(const fs::path& staged, const fs::path& target) {
   sync_path(target.has_parent_path() ? target.parent_path() : fs::path("."));
 }
 
+bool stays_inside(const fs::path& folder, const fs::path& relative) {
+  const fs::path root = fs::weakly_canonical(folder);
+  const fs::path resolved = fs::weakly_canonical(folder / relative);
+  const auto below = [&](const fs::path& place) {
+    return std::mismatch(place.begin(), place.end(), resolved.begin(), resolved.end()).first == place.end();
+  };
+  // A snapshot in a Hugging Face cache consists of links to the blobs beside it.
+  const fs::path parent = root.parent_path();
+  return below(root) || (parent.filename() == "snapshots" && below(parent.parent_path() / "blobs"));
+}
+
+bool copy_inside(const fs::path& folder, const std::string& name, const fs::path& target) {
+  if (!stays_inside(folder, name)) return false;
+  write_file_atomically(target / name, MappedFile(folder / name).text());
+  return true;
+}
+
 fs::path path_inside(const fs::path& folder, const std::string& name) {
   const auto refuse = [&](const std::string& reason) {
     return DataError("file name '" + name + "' in '" + folder.string() + "' is refused", reason,
@@ -134,10 +151,7 @@ fs::path path_inside(const fs::path& folder, const std::string& name) {
   for (const auto& part : relative) {
     if (part == "..") throw refuse("it contains '..'");
   }
-  const fs::path root = fs::weakly_canonical(folder);
-  const fs::path resolved = fs::weakly_canonical(folder / relative);
-  const auto [end, rest] = std::mismatch(root.begin(), root.end(), resolved.begin(), resolved.end());
-  if (end != root.end()) throw refuse("it leads out of the folder");
+  if (!stays_inside(folder, relative)) throw refuse("it leads out of the folder");
   return folder / relative;
 }
 

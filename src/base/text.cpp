@@ -38,7 +38,7 @@ bool is_numeric(std::string_view text) {
 std::string format_fixed(double value, int digits) {
   if (std::isnan(value)) return "nan";
   if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
-  char buffer[64];
+  char buffer[512];  // 1e308 has 309 digits before the point
   std::snprintf(buffer, sizeof buffer, "%.*f", digits, value);
   return buffer;
 }
@@ -55,6 +55,7 @@ std::string format_bytes(std::uint64_t bytes) {
 }
 
 std::string format_duration(double seconds) {
+  if (!(std::abs(seconds) < 1e15)) return format_fixed(seconds, 1) + " s";  // a record can hold anything
   char buffer[64];
   const long total = std::lround(seconds);
   if (seconds < 60) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "compress_job.hpp"
+#include "tercet/base/environment.hpp"
 #include "tercet/base/heartbeat.hpp"
 #include "tercet/base/stop_signal.hpp"
 #include "tercet/base/text.hpp"
@@ -34,6 +35,7 @@ CompressJob::CompressJob(Runtime& runtime, Communicator& comm, JobConfig config)
       stop_(comm, {directory_.stop_request(), comm.is_root() ? allocation_end_time() : std::nullopt}) {
   if (stop_.end_time())
     log::info("the batch system gives this job " + format_duration(*stop_.end_time() - unix_time()));
+  run_file_.provenance("environment", environment_record());
 }
 
 double CompressJob::elapsed() const {

@@ -7,9 +7,12 @@
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
 #include "tercet/base/hash.hpp"
+#include "tercet/base/strict_json.hpp"
 
 namespace tercet::job {
 namespace {
+
+constexpr std::uintmax_t kLargestIdentity = 16 << 20;
 
 std::string value_of(const Traits& traits, const std::string& key) {
   const auto found = traits.find(key);
@@ -35,8 +38,8 @@ RunIdentity::RunIdentity(const std::filesystem::path& folder, std::vector<std::s
     : file_(folder / "identity.json"), allowed_(std::move(allowed)) {
   if (!std::filesystem::exists(file_)) return;
   try {
-    parts_ = nlohmann::json::parse(read_file(file_)).get<std::map<std::string, Traits>>();
-  } catch (const nlohmann::json::exception& error) {
+    parts_ = parse_json_object(read_file(file_, kLargestIdentity), file_.string()).get<std::map<std::string, Traits>>();
+  } catch (const std::exception& error) {
     throw StoreError("cannot read '" + file_.string() + "'", error.what(),
                      "choose another output, or remove the folder to start anew");
   }

@@ -15,6 +15,7 @@
 
 #include "log/console.hpp"
 #include "tercet/base/error.hpp"
+#include "tercet/base/utf8.hpp"
 
 namespace tercet::log {
 namespace {
@@ -83,6 +84,8 @@ std::string console_prefix(Level level) {
   return "";
 }
 
+constexpr std::size_t kLongestMessage = 1 << 20;  // a table of a thousand ranks fits
+
 class Output {
  public:
   Output() : sink_(std::make_shared<ConsoleSink>()), console_("console", sink_) {
@@ -105,12 +108,13 @@ class Output {
     sink_->clear_live();
   }
 
-  void say(Level level, std::string_view message, bool from_one_rank) {
+  void say(Level level, std::string_view said, bool from_one_rank) {
+    const std::string message = printable(said, kLongestMessage);  // names in files are strangers' words
     const std::lock_guard lock(mutex_);
     if (options_.rank == 0 || from_one_rank) {  // the console first: a file system may hang
       const bool name_rank = from_one_rank && options_.world_size > 1;
       const std::string rank = name_rank ? "rank " + std::to_string(options_.rank) + ": " : "";
-      console_.log(to_spdlog(level), console_prefix(level) + rank + std::string(message));
+      console_.log(to_spdlog(level), console_prefix(level) + rank + message);
     }
     if (file_) file_->log(to_spdlog(level), spdlog::string_view_t(message.data(), message.size()));
   }

@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "config_reader.hpp"
-#include "strict_json.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
+#include "tercet/base/strict_json.hpp"
 
 namespace tercet {
 namespace {

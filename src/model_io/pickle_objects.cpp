@@ -37,7 +37,7 @@ void PickleReader::reduce() {
     push(Kind::kTensor)->tensor = std::move(tensor);
   } else if (name == "torch._utils._rebuild_parameter") {
     if (arguments.items.empty() || arguments.items[0]->kind != Kind::kTensor) fail("a parameter without a tensor");
-    stack_.push_back(arguments.items[0]);
+    refer_to(arguments.items[0]);
   } else {
     fail(refusal(name));
   }
@@ -84,6 +84,7 @@ at::Tensor PickleReader::rebuild_tensor(const Node& arguments) const {
   const auto size = integers_of(*items[2], "the shape of a tensor");
   const auto stride = integers_of(*items[3], "the strides of a tensor");
   if (size.size() != stride.size() || size.size() > kMaxDimensions) fail("a tensor has a malformed shape");
+  const auto elements = checked_bytes(size, 1);
   if (offset < 0 || !checked_bytes(size, storage.element_size())) {
     fail("a tensor of shape " + shape_text(size) + " overflows");
   }
@@ -97,6 +98,11 @@ at::Tensor PickleReader::rebuild_tensor(const Node& arguments) const {
   }
   if (!empty && last >= storage.numel()) {
     fail("a tensor of shape " + shape_text(size) + " reaches element " + std::to_string(last) + " of a storage of " +
+         std::to_string(storage.numel()));
+  }
+  // An expanded tensor would cost its elements, not its bytes, wherever it is copied.
+  if (!empty && *elements > static_cast<std::uint64_t>(storage.numel())) {
+    fail("a tensor of shape " + shape_text(size) + " repeats the elements of a storage of " +
          std::to_string(storage.numel()));
   }
   return empty ? storage.new_empty(size) : storage.as_strided(size, stride, offset);

@@ -1,5 +1,6 @@
 #include "pickle_reader.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <set>
@@ -8,11 +9,16 @@
 #include "dtype.hpp"
 #include "pickle_opcodes.hpp"
 #include "tercet/base/error.hpp"
+#include "tercet/base/utf8.hpp"
 
 namespace tercet {
 namespace {
 
+// What a small file can be made to unfold to. The largest state dicts have some ten thousand tensors of about twenty
+// values each; the memo and the stack hold one reference a value.
 constexpr std::size_t kMaxNodes = 4'000'000;
+constexpr std::size_t kMaxTextBytes = 256'000'000;  // of all texts, once for each place that refers to them
+constexpr std::size_t kMaxNameBytes = 1024;         // of a module or class
 constexpr int kMaxNesting = 64;
 
 }  // namespace
@@ -45,6 +51,7 @@ void PickleReader::step(unsigned char opcode) {
       const Node* name = pop();
       const Node* module = pop();
       if (name->kind != Kind::kText || module->kind != Kind::kText) fail("a global without a name");
+      if (std::max(name->text.size(), module->text.size()) > kMaxNameBytes) fail("a name has no end");
       push_text(Kind::kGlobal, module->text + "." + name->text);
       return;
     }
@@ -209,13 +216,19 @@ void PickleReader::set_items(const std::vector<Node*>& items) {
 
 void PickleReader::put(std::uint64_t index) {
   memo_[index] = &top();
+  if (memo_.size() > kMaxNodes) fail("it remembers more than " + std::to_string(kMaxNodes) + " values");
 }
 
 void PickleReader::get(std::uint64_t index) {
   const auto found = memo_.find(index);
   if (found == memo_.end()) fail("memo " + std::to_string(index) + " was never written");
   if (found->second->kind == Kind::kMark) fail("a mark is used as a value");
-  stack_.push_back(found->second);
+  refer_to(found->second);
+}
+
+void PickleReader::refer_to(Node* node) {
+  if (stack_.size() >= kMaxNodes) fail("its stack holds more than " + std::to_string(kMaxNodes) + " values");
+  stack_.push_back(node);
 }
 
 PickleReader::Node* PickleReader::make(Kind kind) {
@@ -279,7 +292,7 @@ std::string_view PickleReader::take(std::uint64_t count) {
 
 std::string_view PickleReader::line() {
   const std::size_t end = text_.find('\n', position_);
-  if (end == std::string_view::npos || end - position_ > 1024) fail("a name has no end");
+  if (end == std::string_view::npos || end - position_ > kMaxNameBytes) fail("a name has no end");
   const std::string_view part = text_.substr(position_, end - position_);
   position_ = end + 1;
   return part;
@@ -299,7 +312,7 @@ TorchValue PickleReader::convert(const Node& node, int depth) {
     case Kind::kFloat:
       return node.real;
     case Kind::kText:
-      return node.text;
+      return text_of(node);
     case Kind::kTensor:
       return node.tensor;
     case Kind::kDict:
@@ -320,6 +333,13 @@ TorchValue PickleReader::convert(const Node& node, int depth) {
   fail("a mark stands where a value is expected");
 }
 
+const std::string& PickleReader::text_of(const Node& node) {
+  converted_bytes_ += node.text.size();
+  if (converted_bytes_ > kMaxTextBytes) fail("it unfolds to more than " + std::to_string(kMaxTextBytes) + " bytes");
+  if (first_invalid_utf8(node.text) != std::string_view::npos) fail("it holds a text that is not UTF-8");
+  return node.text;
+}
+
 TorchValue PickleReader::convert_dict(const Node& node, int depth) {
   TorchDict dict;
   std::set<std::string_view> seen;
@@ -327,7 +347,7 @@ TorchValue PickleReader::convert_dict(const Node& node, int depth) {
     const Node& key = *node.items[i];
     if (key.kind != Kind::kText) fail("a dict has a key that is no string");
     if (!seen.insert(key.text).second) fail("the key '" + key.text + "' appears twice in a dict");
-    dict.emplace_back(key.text, convert(*node.items[i + 1], depth + 1));
+    dict.emplace_back(text_of(key), convert(*node.items[i + 1], depth + 1));
   }
   return dict;
 }

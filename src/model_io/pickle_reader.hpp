@@ -56,6 +56,7 @@ class PickleReader {
   void push_integer(Kind kind, std::int64_t value);
   void push_text(Kind kind, std::string_view text);
   void push_tuple(std::size_t count);
+  void refer_to(Node* node);
   Node* pop();
   Node& top();
   std::vector<Node*> pop_to_mark();
@@ -66,6 +67,7 @@ class PickleReader {
   std::int64_t integer_of(const Node& node, const std::string& what) const;
   std::vector<std::int64_t> integers_of(const Node& node, const std::string& what) const;
   TorchValue convert(const Node& node, int depth);
+  const std::string& text_of(const Node& node);
   TorchValue convert_dict(const Node& node, int depth);
   [[noreturn]] void fail(const std::string& reason) const;
 
@@ -73,7 +75,7 @@ class PickleReader {
   std::string where_;
   StorageSource storage_;
   std::size_t position_ = 0;
-  std::size_t converted_ = 0;
+  std::size_t converted_ = 0, converted_bytes_ = 0;
   std::deque<Node> pool_;
   std::vector<Node*> stack_;
   std::unordered_map<std::uint64_t, Node*> memo_;

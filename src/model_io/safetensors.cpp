@@ -9,8 +9,8 @@
 #include <nlohmann/json.hpp>
 
 #include "dtype.hpp"
-#include "strict_json.hpp"
 #include "tercet/base/error.hpp"
+#include "tercet/base/strict_json.hpp"
 
 namespace tercet {
 namespace {

@@ -13,7 +13,12 @@
 namespace tercet {
 namespace {
 
-constexpr std::uint64_t kMaxPickleBytes = 256'000'000;
+constexpr std::uint64_t kMaxPickleBytes = 64'000'000;  // some 150 bytes a tensor
+// PyTorch stores its records as they are. Other tools may have compressed them, which numbers hardly yield to; entries
+// that overlap in the file could otherwise unpack to its square.
+constexpr std::uint64_t kMostUnpacking = 8;
+constexpr std::uint64_t kAlwaysUnpacked = 64 << 20;
+constexpr std::uint64_t kMaxPadding = 4096;  // bytes of a record that belong to no element
 constexpr std::string_view kZipMagic = "PK\x03\x04";
 constexpr std::size_t kLocalHeaderBytes = 30;
 constexpr std::size_t kMethodOffset = 8;  // of the compression method in a local header (APPNOTE 4.3.7)
@@ -113,6 +118,12 @@ at::Tensor TorchArchive::load(const std::string& record, c10::ScalarType type, s
       const auto keep = [mapping = mapping_](void*) {};
       return at::from_blob(const_cast<std::byte*>(file.data() + offset), {elements}, keep, at::TensorOptions(type));
     }
+  }
+  if (size > *needed + kMaxPadding)
+    throw fail("it has " + std::to_string(size) + " bytes for " + std::to_string(*needed));
+  unpacked_ += size;
+  if (unpacked_ > kAlwaysUnpacked && unpacked_ / kMostUnpacking > file.size()) {
+    throw fail("the file unpacks to more than " + std::to_string(kMostUnpacking) + " times its size");
   }
   const auto [data, bytes] = reader_->getRecord(record);
   if (bytes < *needed) throw fail("it unpacks to too few bytes");

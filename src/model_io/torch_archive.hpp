@@ -37,6 +37,7 @@ class TorchArchive {
   std::shared_ptr<const MappedFile> mapping_;
   std::unique_ptr<caffe2::serialize::PyTorchStreamReader> reader_;
   std::string pickle_;
+  std::uint64_t unpacked_ = 0;  // bytes of records that were copied, not mapped
   std::map<std::pair<std::string, c10::ScalarType>, at::Tensor> storages_;
 };
 

@@ -5,9 +5,9 @@
 
 #include "dtype.hpp"
 #include "safetensors.hpp"
-#include "strict_json.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
+#include "tercet/base/strict_json.hpp"
 #include "tercet/model_io/torch_file.hpp"
 
 namespace tercet {

@@ -34,15 +34,20 @@ std::map<std::string, SeriesEnd> ends_of(const RunRecord& run) {
   return ends;
 }
 
+std::string text_of(const json& object, const std::string& key, const std::string& otherwise) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : otherwise;
+}
+
 std::string status_text(const fs::path& run_folder, const RunRecord& run) {
   std::string text = "run        " + run_folder.string() + "\n";
   if (const auto status = read_status(run_folder)) {
-    text += "state      " + status->value("state", "unknown");
+    text += "state      " + text_of(*status, "state", "unknown");
     if (const auto code = status->find("exit_code"); code != status->end() && code->is_number()) {
       text += " (exit code " + code->dump() + ")";
     }
-    text += ", " + status->value("updated", "") + "\n";
-    if (const auto sentence = status->value("sentence", ""); !sentence.empty()) text += "           " + sentence + "\n";
+    text += ", " + text_of(*status, "updated", "") + "\n";
+    if (const auto said = text_of(*status, "sentence", ""); !said.empty()) text += "           " + said + "\n";
   }
   return text + "attempts   " + std::to_string(run.attempts.size()) + "\n";
 }
@@ -61,7 +66,7 @@ std::string ranks_text(const RunRecord& run) {
   std::vector<std::vector<std::string>> rows = {{"rank", "host", "device", "peak memory", "tokens/s"}};
   for (const RankRecord& rank : run.ranks) {
     rows.push_back({std::to_string(rank.rank), rank.host, rank.device,
-                    format_bytes(static_cast<std::uint64_t>(std::max(0.0, rank.peak_memory_bytes))),
+                    format_bytes(static_cast<std::uint64_t>(std::clamp(rank.peak_memory_bytes, 0.0, 1e18))),
                     format_fixed(rank.tokens_per_second, 0)});
   }
   return "\n" + format_table(rows);
@@ -174,10 +179,10 @@ RunRecord load_run(const fs::path& run_folder) {
   if (!fs::exists(journal)) return read_run_file(run_h5);
   if (!fs::exists(run_h5)) return read_journal(journal);
   try {
-    return read_run_file(run_h5);
-  } catch (const StoreError& error) {
-    log::warn(std::string(error.what()) + "; the journal is read instead");
     return read_journal(journal);
+  } catch (const StoreError& error) {
+    log::warn(std::string(error.what()) + "; run.h5 is read instead");
+    return read_run_file(run_h5);
   }
 }
 

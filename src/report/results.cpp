@@ -1,6 +1,7 @@
 #include "tercet/report/results.hpp"
 
 #include "tercet/base/error.hpp"
+#include "tercet/base/strict_json.hpp"
 #include "tercet/store/number_json.hpp"
 
 namespace tercet {
@@ -44,23 +45,29 @@ json to_json(const std::optional<FineTuning>& fine_tuning) {
 
 std::optional<FineTuning> fine_tuning_from_json(const json& object) {
   if (object.is_null()) return std::nullopt;
-  return FineTuning{object.at("steps").get<std::int64_t>(), object.at("epochs").get<double>(),
+  return FineTuning{json_integer(object.at("steps"), "steps", "the results", 0), object.at("epochs").get<double>(),
                     object.at("seconds").get<double>()};
+}
+
+// Of bytes, parameters, layers.
+template <class Integer>
+void read_count(const json& object, const char* key, Integer& count) {
+  count = static_cast<Integer>(json_integer(object.at(key), key, "the results", 0));
 }
 
 RunResults read_results(const json& object) {
   RunResults results;
   object.at("baseline").get_to(results.baseline);
-  object.at("parameters").get_to(results.parameters);
-  object.at("ternary_parameters").get_to(results.ternary_parameters);
-  object.at("zero_parameters").get_to(results.zero_parameters);
-  object.at("layers_quantized").get_to(results.layers_quantized);
-  object.at("layers_compressed").get_to(results.layers_compressed);
-  object.at("fp32_bytes").get_to(results.fp32_bytes);
-  object.at("fp16_bytes").get_to(results.fp16_bytes);
-  object.at("file_bytes").get_to(results.file_bytes);
-  object.at("packed_bytes").get_to(results.packed_bytes);
-  object.at("dequantized_bytes").get_to(results.dequantized_bytes);
+  read_count(object, "parameters", results.parameters);
+  read_count(object, "ternary_parameters", results.ternary_parameters);
+  read_count(object, "zero_parameters", results.zero_parameters);
+  read_count(object, "layers_quantized", results.layers_quantized);
+  read_count(object, "layers_compressed", results.layers_compressed);
+  read_count(object, "fp32_bytes", results.fp32_bytes);
+  read_count(object, "fp16_bytes", results.fp16_bytes);
+  read_count(object, "file_bytes", results.file_bytes);
+  read_count(object, "packed_bytes", results.packed_bytes);
+  read_count(object, "dequantized_bytes", results.dequantized_bytes);
   results.before = figures_from_json(object.at("before"));
   results.quantized = figures_from_json(object.at("quantized"));
   results.packed = figures_from_json(object.at("packed"));
@@ -109,6 +116,8 @@ RunResults results_from_json(const json& object) {
   try {
     return read_results(object);
   } catch (const json::exception& error) {
+    throw StoreError("the results in the run file cannot be read", error.what());
+  } catch (const DataError& error) {
     throw StoreError("the results in the run file cannot be read", error.what());
   }
 }

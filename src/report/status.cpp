@@ -3,13 +3,17 @@
 #include <chrono>
 #include <ctime>
 
+#include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
+#include "tercet/base/strict_json.hpp"
 
 namespace tercet {
 namespace fs = std::filesystem;
 namespace {
 
 using nlohmann::json;
+
+constexpr std::uintmax_t kLargestStatus = 16 << 20;
 
 json verdict_to_json(const std::optional<Verdict>& verdict) {
   if (!verdict) return {};
@@ -72,9 +76,11 @@ void write_status(const fs::path& run_folder, const RunStatus& status) {
 std::optional<json> read_status(const fs::path& run_folder) {
   const fs::path file = run_folder / "status.json";
   if (!fs::exists(file)) return std::nullopt;
-  json status = json::parse(read_file(file), nullptr, false);
-  if (!status.is_object()) throw StoreError("cannot read '" + file.string() + "'", "it is no JSON object");
-  return status;
+  try {
+    return parse_json_object(read_file(file, kLargestStatus), file.string());
+  } catch (const DataError& error) {
+    throw StoreError("cannot read the status of the run", error.what());
+  }
 }
 
 }  // namespace tercet

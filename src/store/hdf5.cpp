@@ -17,10 +17,14 @@ std::recursive_mutex& hdf5_mutex() {
 // HDF5 tidies up at exit, and also inside MPI_Finalize if MPI runs when HDF5 is first used. After a failed write (a
 // full disk) that crashes on the file it could not close, and the exit code of the job would be lost. So HDF5 is
 // started before main, hence before MPI, and told not to tidy up: all that matters is flushed and closed by its owners.
-bool start_without_exit_handlers() {
-  return H5dont_atexit() >= 0 && H5open() >= 0 && H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr) >= 0;
+//
+// Files of strangers are read too: no plugin is loaded because a file names a filter or because an environment variable
+// names a folder of them, and no link leads into another file.
+bool start() {
+  return H5dont_atexit() >= 0 && H5open() >= 0 && H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr) >= 0 &&
+         H5PLset_loading_state(0) >= 0 && H5Lunregister(H5L_TYPE_EXTERNAL) >= 0;
 }
-const bool kStarted = start_without_exit_handlers();
+const bool kStarted = start();
 
 void require_started() {
   if (!kStarted) throw StoreError("HDF5 could not be started");
@@ -59,6 +63,31 @@ Handle fresh_attribute(hid_t object, const std::string& name, hid_t type) {
 
 Handle open_attribute(hid_t object, const std::string& name) {
   return own(H5Aopen(object, name.c_str(), H5P_DEFAULT), H5Aclose, "cannot read attribute '" + name + "'");
+}
+
+// What is read into a variable must be a single value.
+void require_scalar(hid_t attribute, const std::string& what) {
+  const Handle space = own(H5Aget_space(attribute), H5Sclose, what);
+  if (H5Sget_simple_extent_npoints(space.get()) != 1) throw StoreError(what, "it is not a single value");
+}
+
+// Every link on the way is a hard one: a soft link could lead in a circle, an external one out of the file.
+void require_hard_links(hid_t location, const std::string& path, const std::string& what) {
+  for (std::size_t end = path.find('/', 1);; end = path.find('/', end + 1)) {
+    H5L_info_t info;
+    check_hdf5(H5Lget_info(location, path.substr(0, end).c_str(), &info, H5P_DEFAULT), what);
+    if (info.type != H5L_TYPE_HARD) throw StoreError(what, "it is a link to somewhere else");
+    if (end == std::string::npos) return;
+  }
+}
+
+// Plain data in this file: no other file, no other dataset, nothing to be unpacked.
+void require_plain(hid_t dataset, const std::string& what) {
+  const Handle creation = own(H5Dget_create_plist(dataset), H5Pclose, what);
+  if (check_hdf5(H5Pget_layout(creation.get()), what) == H5D_VIRTUAL || H5Pget_external_count(creation.get()) != 0) {
+    throw StoreError(what, "its data lie somewhere else");
+  }
+  if (H5Pget_nfilters(creation.get()) != 0) throw StoreError(what, "its data are compressed");
 }
 
 // Takes over text that HDF5 allocated.
@@ -135,13 +164,37 @@ bool has_link(hid_t location, const std::string& path) {
   }
 }
 
+Handle open_dataset(hid_t location, const std::string& path, const std::string& what) {
+  require_hard_links(location, path, what);
+  Handle dataset = own(H5Dopen2(location, path.c_str(), H5P_DEFAULT), H5Dclose, what);
+  require_plain(dataset.get(), what);
+  return dataset;
+}
+
+Handle open_group(hid_t location, const std::string& path, const std::string& what) {
+  require_hard_links(location, path, what);
+  return own(H5Gopen2(location, path.c_str(), H5P_DEFAULT), H5Gclose, what);
+}
+
+std::uint64_t stored_count(hid_t dataset, std::size_t width, const std::string& what) {
+  const Handle space = own(H5Dget_space(dataset), H5Sclose, what);
+  const auto count = static_cast<std::uint64_t>(check_hdf5(H5Sget_simple_extent_npoints(space.get()), what));
+  const Handle file = own(H5Iget_file_id(dataset), H5Fclose, what);
+  hsize_t bytes = 0;
+  check_hdf5(H5Fget_filesize(file.get(), &bytes), what);
+  if (count > bytes / width) throw StoreError(what, "it has more elements than its file has room for");
+  return count;
+}
+
 std::vector<std::string> child_names(hid_t group) {
   std::vector<std::string> names;
-  const auto add = [](hid_t, const char* name, const H5L_info_t*, void* data) -> herr_t {
+  const auto add = [](hid_t, const char* name, const H5L_info_t* info, void* data) -> herr_t {
     static_cast<std::vector<std::string>*>(data)->emplace_back(name);
-    return 0;
+    return info->type == H5L_TYPE_HARD ? 0 : 1;
   };
-  check_hdf5(H5Literate(group, H5_INDEX_NAME, H5_ITER_NATIVE, nullptr, add, &names), "cannot list a group");
+  if (check_hdf5(H5Literate(group, H5_INDEX_NAME, H5_ITER_NATIVE, nullptr, add, &names), "cannot list a group") != 0) {
+    throw StoreError("cannot open '" + names.back() + "'", "it is a link to somewhere else");
+  }
   std::sort(names.begin(), names.end());
   return names;
 }
@@ -181,6 +234,7 @@ std::string read_text_attribute(hid_t object, const std::string& name) {
   const std::string what = "cannot read attribute '" + name + "'";
   const Handle attribute = open_attribute(object, name);
   require_text(own(H5Aget_type(attribute.get()), H5Tclose, what).get(), what);
+  require_scalar(attribute.get(), what);
   char* text = nullptr;
   check_hdf5(H5Aread(attribute.get(), text_type().get(), &text), what);
   return adopt(text);
@@ -192,9 +246,11 @@ void write_integer_attribute(hid_t object, const std::string& name, std::int64_t
 }
 
 std::int64_t read_integer_attribute(hid_t object, const std::string& name) {
+  const std::string what = "cannot read attribute '" + name + "'";
+  const Handle attribute = open_attribute(object, name);
+  require_scalar(attribute.get(), what);
   std::int64_t value = 0;
-  check_hdf5(H5Aread(open_attribute(object, name).get(), H5T_NATIVE_INT64, &value),
-             "cannot read attribute '" + name + "'");
+  check_hdf5(H5Aread(attribute.get(), H5T_NATIVE_INT64, &value), what);
   return value;
 }
 
@@ -203,7 +259,7 @@ void write_text(hid_t location, const std::string& path, const std::string& valu
   const Handle type = text_type();
   Handle dataset;
   if (has_link(location, path)) {
-    dataset = own(H5Dopen2(location, path.c_str(), H5P_DEFAULT), H5Dclose, what);
+    dataset = open_dataset(location, path, what);
   } else {
     const Handle space = own(H5Screate(H5S_SCALAR), H5Sclose, what);
     dataset = own(H5Dcreate2(location, path.c_str(), type.get(), space.get(), intermediate_groups().get(), H5P_DEFAULT,
@@ -216,7 +272,7 @@ void write_text(hid_t location, const std::string& path, const std::string& valu
 
 std::string read_text(hid_t location, const std::string& path) {
   const std::string what = "cannot read '" + path + "'";
-  const Handle dataset = own(H5Dopen2(location, path.c_str(), H5P_DEFAULT), H5Dclose, what);
+  const Handle dataset = open_dataset(location, path, what);
   require_text(own(H5Dget_type(dataset.get()), H5Tclose, what).get(), what);
   const Handle space = own(H5Dget_space(dataset.get()), H5Sclose, what);
   if (H5Sget_simple_extent_npoints(space.get()) != 1) throw StoreError(what, "it is not a single text");

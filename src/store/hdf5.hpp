@@ -4,6 +4,7 @@
 
 #include <hdf5.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <mutex>
 #include <string>
@@ -64,8 +65,14 @@ Handle open_file(const std::filesystem::path& path, bool writable);
 Handle text_type();                                      // UTF-8 of any length
 Handle intermediate_groups();                            // link creation list that makes missing groups
 bool has_link(hid_t location, const std::string& path);  // every part of the path exists
-std::vector<std::string> child_names(hid_t group);       // sorted
-std::string escape_name(const std::string& name);        // '/' and '%' as %2F and %25: any text is one name
+// Opened without following a link out of the file or in a circle; the data of a dataset lie in this file, unpacked.
+Handle open_dataset(hid_t location, const std::string& path, const std::string& what);
+Handle open_group(hid_t location, const std::string& path, const std::string& what);
+// Elements of a dataset. Throws StoreError if the file has no room for as many of `width` bytes: memory for them would
+// be asked for on the word of a few bytes.
+std::uint64_t stored_count(hid_t dataset, std::size_t width, const std::string& what);
+std::vector<std::string> child_names(hid_t group);  // sorted; throws StoreError for a link to somewhere else
+std::string escape_name(const std::string& name);   // '/' and '%' as %2F and %25: any text is one name
 std::string unescape_name(const std::string& name);
 
 void write_text_attribute(hid_t object, const std::string& name, const std::string& value);

@@ -11,6 +11,7 @@
 
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
+#include "tercet/base/strict_json.hpp"
 
 namespace tercet::store {
 namespace fs = std::filesystem;
@@ -87,12 +88,11 @@ std::vector<nlohmann::json> read_journal_lines(const fs::path& path) {
   std::vector<nlohmann::json> lines;
   for (std::size_t number = 1; !text.empty(); ++number) {
     const std::size_t end = text.find('\n');
-    auto line = nlohmann::json::parse(text.substr(0, end), nullptr, false);
-    if (!line.is_object()) {
-      throw StoreError("cannot read '" + path.string() + "'", "line " + std::to_string(number) + " is no JSON object",
-                       "remove that line to keep the others");
+    try {
+      lines.push_back(parse_json_object(text.substr(0, end), "line " + std::to_string(number)));
+    } catch (const DataError& error) {
+      throw StoreError("cannot read '" + path.string() + "'", error.what(), "remove that line to keep the others");
     }
-    lines.push_back(std::move(line));
     text.remove_prefix(end + 1);
   }
   return lines;

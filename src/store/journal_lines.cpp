@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <climits>
 #include <numeric>
 #include <string>
 
@@ -61,7 +62,8 @@ void apply_line(RunRecord& run, const nlohmann::json& line) {
   } else if (kind == "provenance") {
     run.provenance[line.at("key").get<std::string>()] = line.at("value");
   } else if (kind == "attempt") {
-    run.attempts.push_back({line.at("attempt").get<int>(), line.at("t").get<double>()});
+    run.attempts.push_back({static_cast<int>(json_integer(line.at("attempt"), "attempt", "a record", 0, INT_MAX)),
+                            line.at("t").get<double>()});
   }
 }
 

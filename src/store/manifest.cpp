@@ -6,6 +6,7 @@
 
 #include "tercet/base/error.hpp"
 #include "tercet/base/hash.hpp"
+#include "tercet/base/strict_json.hpp"
 
 namespace tercet::store {
 namespace {
@@ -44,13 +45,17 @@ void require_cover(const TensorEntry& tensor) {
   if (next != tensor.element_count()) throw StoreError(kWhat, "the slices of '" + tensor.name + "' do not cover it");
 }
 
+std::int64_t count_of(const nlohmann::json& value, const std::string& key) {
+  return json_integer(value, key, "manifest.json", 0);
+}
+
 TensorEntry tensor_from_json(const nlohmann::json& object) {
   TensorEntry tensor;
   object.at("name").get_to(tensor.name);
-  object.at("shape").get_to(tensor.shape);
+  for (const nlohmann::json& extent : object.at("shape")) tensor.shape.push_back(count_of(extent, "shape"));
   object.at("dtype").get_to(tensor.dtype);
   for (const nlohmann::json& slice : object.at("slices")) {
-    tensor.slices.push_back({slice.at("offset").get<std::int64_t>(), slice.at("count").get<std::int64_t>(),
+    tensor.slices.push_back({count_of(slice.at("offset"), "offset"), count_of(slice.at("count"), "count"),
                              slice.at("sha256").get<std::string>()});
   }
   dtype_of(tensor.dtype);
@@ -58,13 +63,26 @@ TensorEntry tensor_from_json(const nlohmann::json& object) {
   return tensor;
 }
 
+// Memory for the tensors is asked for on the word of the manifest: no more than the file beside it has bytes.
+void require_room(const Manifest& manifest) {
+  std::uint64_t rest = manifest.state_bytes;
+  for (const TensorEntry& tensor : manifest.tensors) {
+    const auto count = static_cast<std::uint64_t>(tensor.element_count());
+    const std::uint64_t width = c10::elementSize(dtype_of(tensor.dtype));
+    if (count > rest / width) throw StoreError(kWhat, "its tensors have more bytes than the file of the state");
+    rest -= count * width;
+  }
+}
+
 Manifest manifest_from_json(const nlohmann::json& body) {
   Manifest manifest;
-  body.at("step").get_to(manifest.step);
-  body.at("world_size").get_to(manifest.world_size);
-  body.at("state_bytes").get_to(manifest.state_bytes);
+  manifest.step = count_of(body.at("step"), "step");
+  manifest.world_size =
+      static_cast<int>(json_integer(body.at("world_size"), "world_size", "manifest.json", 1, 1 << 24));
+  manifest.state_bytes = static_cast<std::uint64_t>(count_of(body.at("state_bytes"), "state_bytes"));
   manifest.metadata = body.at("metadata");
   for (const nlohmann::json& tensor : body.at("tensors")) manifest.tensors.push_back(tensor_from_json(tensor));
+  require_room(manifest);
   return manifest;
 }
 
@@ -149,13 +167,12 @@ std::string to_text(const Manifest& manifest) {
 }
 
 Manifest parse_manifest(const std::string& text) {
-  auto body = nlohmann::json::parse(text, nullptr, false);
-  if (!body.is_object()) throw StoreError(kWhat, "it is no JSON object");
   try {
+    auto body = parse_json_object(text, "manifest.json");
     const auto written = body.at(kChecksum).get<std::string>();
     body.erase(kChecksum);
     if (checksum(body) != written) throw StoreError(kWhat, "its checksum is wrong");
-    if (body.at("format") == kFormat && body.at("version").get<int>() > kVersion) {
+    if (body.at("format") == kFormat && count_of(body.at("version"), "version") > kVersion) {
       throw NewerFormat("the checkpoint has format version " + body.at("version").dump(),
                         "this program knows " + std::to_string(kVersion),
                         "use the version of tercet that wrote it, or move it away to go on from an older one");
@@ -165,6 +182,8 @@ Manifest parse_manifest(const std::string& text) {
     }
     return manifest_from_json(body);
   } catch (const nlohmann::json::exception& error) {
+    throw StoreError(kWhat, error.what());
+  } catch (const DataError& error) {
     throw StoreError(kWhat, error.what());
   }
 }

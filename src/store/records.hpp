@@ -3,11 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <type_traits>
 #include <vector>
 
+#include "tercet/base/strict_json.hpp"
 #include "tercet/store/number_json.hpp"
 #include "tercet/store/run_file.hpp"
 
@@ -65,7 +67,7 @@ nlohmann::json to_json(Record record) {
   return object;
 }
 
-// Throws nlohmann::json::exception when a field is missing or of another type.
+// Throws nlohmann::json::exception or DataError when a field is missing or of another type.
 template <class Record>
 Record from_json(const nlohmann::json& object) {
   Record record;
@@ -73,6 +75,9 @@ Record from_json(const nlohmann::json& object) {
     using Field = std::decay_t<decltype(field)>;
     if constexpr (std::is_same_v<Field, double>) {
       field = number_from_json(object.at(name));
+    } else if constexpr (std::is_integral_v<Field>) {
+      field = static_cast<Field>(json_integer(object.at(name), name, "a record", std::numeric_limits<Field>::min(),
+                                              std::numeric_limits<Field>::max()));
     } else {
       field = object.at(name).template get<Field>();
     }

@@ -107,17 +107,17 @@ RunFile::State::~State() {
 void RunFile::State::agree_with_journal() {
   const fs::path run_h5 = folder / "run.h5";
   known = read_journal(folder / "journal.jsonl");
+  // An existing run.h5 is only opened where there is nothing else: HDF5 is no parser for files that others may have
+  // changed.
   const bool journal_empty = fs::file_size(folder / "journal.jsonl") == 0;
-  const auto in_file = read_if_sound(run_h5);
-  if (in_file && store::to_json(*in_file) == store::to_json(known)) return;
-  if (journal_empty && in_file) {
+  const auto in_file = journal_empty ? read_if_sound(run_h5) : std::nullopt;
+  if (in_file) {
     for (const nlohmann::json& line : store::lines_of(*in_file)) journal.append(line);
     known = *in_file;
     log::warn("the journal of run '" + folder.string() + "' was lost and has been written again from run.h5");
-    return;
+  } else if (journal_empty && fs::exists(run_h5)) {
+    set_aside(run_h5);
   }
-  if (journal_empty && fs::exists(run_h5)) set_aside(run_h5);
-  if (!journal_empty) log::info("making '" + run_h5.string() + "' again from its journal");
   store::build_run_file(run_h5, known);
 }
 

@@ -10,6 +10,7 @@
 #include "store/table.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
+#include "tercet/base/strict_json.hpp"
 
 namespace tercet {
 namespace fs = std::filesystem;
@@ -30,11 +31,13 @@ nlohmann::json read_provenance(hid_t file) {
   auto all = nlohmann::json::object();
   if (!has_link(file, "provenance")) return all;
   const std::string what = "cannot read the provenance";
-  const Handle group = own(H5Gopen2(file, "provenance", H5P_DEFAULT), H5Gclose, what);
+  const Handle group = open_group(file, "provenance", what);
   for (const std::string& name : child_names(group.get())) {
-    auto value = nlohmann::json::parse(read_text(group.get(), name), nullptr, false);
-    if (value.is_discarded()) throw StoreError(what, "'" + name + "' is not JSON");
-    all[unescape_name(name)] = std::move(value);
+    try {
+      all[unescape_name(name)] = parse_strict_json(read_text(group.get(), name), name);
+    } catch (const DataError& error) {
+      throw StoreError(what, error.what());
+    }
   }
   return all;
 }
@@ -119,11 +122,16 @@ RunRecord read_journal(const fs::path& journal) {
   std::size_t number = 0;
   for (const nlohmann::json& line : store::read_journal_lines(journal)) {
     ++number;
+    const auto refuse = [&](const std::exception& error) {
+      return StoreError("cannot read '" + journal.string() + "'",
+                        "line " + std::to_string(number) + ": " + error.what(), "remove that line to keep the others");
+    };
     try {
       store::apply_line(run, line);
     } catch (const nlohmann::json::exception& error) {
-      throw StoreError("cannot read '" + journal.string() + "'", "line " + std::to_string(number) + ": " + error.what(),
-                       "remove that line to keep the others");
+      throw refuse(error);
+    } catch (const DataError& error) {
+      throw refuse(error);
     }
   }
   store::order_metrics(run);

@@ -22,12 +22,11 @@ Handle create_column(hid_t group, const char* name, hid_t type, const std::strin
 }
 
 Handle open_column(hid_t group, const char* name, const std::string& what) {
-  return own(H5Dopen2(group, name, H5P_DEFAULT), H5Dclose, what);
+  return open_dataset(group, name, what);
 }
 
 hsize_t column_length(const Handle& dataset, const std::string& what) {
-  const Handle space = own(H5Dget_space(dataset.get()), H5Sclose, what);
-  return static_cast<hsize_t>(check_hdf5(H5Sget_simple_extent_npoints(space.get()), what));
+  return stored_count(dataset.get(), 1, what);
 }
 
 template <class Number>
@@ -56,15 +55,30 @@ void read_series(hid_t group, const std::string& name, RunRecord& run) {
   }
 }
 
-void read_below(hid_t group, const std::string& prefix, RunRecord& run) {
-  if (H5Aexists(group, "unit") > 0) read_series(group, prefix, run);
-  for (const std::string& child : child_names(group)) {
-    const Handle object = own(H5Oopen(group, child.c_str(), H5P_DEFAULT), H5Oclose, "cannot open '" + child + "'");
-    if (H5Iget_type(object.get()) == H5I_GROUP) {
-      read_below(object.get(), prefix.empty() ? child : prefix + "/" + child, run);
+// Walks down the groups. A file can hold a group inside itself, so the way down and the number of groups are bounded.
+class Walk {
+ public:
+  explicit Walk(RunRecord& run) : run_(run) {}
+
+  void read_below(hid_t group, const std::string& prefix, int depth) {
+    if (depth > kDeepestName || ++groups_ > kMostGroups) {
+      throw StoreError("cannot read the metrics", "their groups are nested without end, or too many");
+    }
+    if (H5Aexists(group, "unit") > 0) read_series(group, prefix, run_);
+    for (const std::string& child : child_names(group)) {
+      const Handle object = own(H5Oopen(group, child.c_str(), H5P_DEFAULT), H5Oclose, "cannot open '" + child + "'");
+      if (H5Iget_type(object.get()) == H5I_GROUP) {
+        read_below(object.get(), prefix.empty() ? child : prefix + "/" + child, depth + 1);
+      }
     }
   }
-}
+
+ private:
+  static constexpr int kDeepestName = 16;
+  static constexpr std::size_t kMostGroups = 100'000;
+  RunRecord& run_;
+  std::size_t groups_ = 0;
+};
 
 }  // namespace
 
@@ -85,9 +99,9 @@ Series::Series(hid_t file, const std::string& name, const std::string& unit) : n
   const std::string path = kRoot + "/" + name;
   const bool exists = has_link(file, path);
   const Handle group =
-      own(exists ? H5Gopen2(file, path.c_str(), H5P_DEFAULT)
-                 : H5Gcreate2(file, path.c_str(), intermediate_groups().get(), H5P_DEFAULT, H5P_DEFAULT),
-          H5Gclose, what);
+      exists
+          ? open_group(file, path, what)
+          : own(H5Gcreate2(file, path.c_str(), intermediate_groups().get(), H5P_DEFAULT, H5P_DEFAULT), H5Gclose, what);
   if (exists && H5Aexists(group.get(), "unit") > 0) {
     step_ = open_column(group.get(), "step", what);
     wall_time_ = open_column(group.get(), "wall_time", what);
@@ -131,8 +145,8 @@ void Series::append(const std::vector<MetricRecord>& records, const std::vector<
 
 void read_all_series(hid_t file, RunRecord& run) {
   if (!has_link(file, kRoot)) return;
-  const Handle group = own(H5Gopen2(file, kRoot.c_str(), H5P_DEFAULT), H5Gclose, "cannot read the metrics");
-  read_below(group.get(), "", run);
+  const Handle group = open_group(file, kRoot, "cannot read the metrics");
+  Walk(run).read_below(group.get(), "", 0);
   order_metrics(run);  // a walk over groups does not sort "a/b" and "a-b" as text does
 }
 

@@ -75,7 +75,7 @@ std::uint64_t reserve_space(const fs::path& path) {
 // The elements must be those that the manifest says, inside the file, before memory of that size is asked for.
 std::uint64_t require_dataset(hid_t file, const TensorEntry& tensor, std::uint64_t file_bytes) {
   const std::string what = "cannot use tensor '" + tensor.name + "'";
-  const Handle dataset = own(H5Dopen2(file, dataset_path(tensor.name).c_str(), H5P_DEFAULT), H5Dclose, what);
+  const Handle dataset = open_dataset(file, dataset_path(tensor.name), what);
   const Handle type = own(H5Dget_type(dataset.get()), H5Tclose, what);
   if (H5Tequal(type.get(), file_type(dtype_of(tensor.dtype))) <= 0) throw StoreError(what, "it is not " + tensor.dtype);
   const Handle space = own(H5Dget_space(dataset.get()), H5Sclose, what);

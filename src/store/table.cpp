@@ -115,7 +115,7 @@ void write_table(hid_t location, const std::string& path, const std::vector<Colu
   const hsize_t count = rows.size();
   Handle dataset;
   if (has_link(location, path)) {
-    dataset = own(H5Dopen2(location, path.c_str(), H5P_DEFAULT), H5Dclose, what);
+    dataset = open_dataset(location, path, what);
     check_hdf5(H5Dset_extent(dataset.get(), &count), what);
   } else {
     dataset = create_table(location, path, type.get(), count);
@@ -130,11 +130,11 @@ nlohmann::json read_table(hid_t location, const std::string& path, const std::ve
   const Hdf5Session session;
   if (!has_link(location, path)) return nlohmann::json::array();
   const std::string what = "cannot read table '" + path + "'";
-  const Handle dataset = own(H5Dopen2(location, path.c_str(), H5P_DEFAULT), H5Dclose, what);
+  const Handle dataset = open_dataset(location, path, what);
   require_columns(dataset.get(), columns, what);
   const Handle space = own(H5Dget_space(dataset.get()), H5Sclose, what);
-  const auto count = check_hdf5(H5Sget_simple_extent_npoints(space.get()), what);
-  std::vector<std::byte> buffer(kWidth * columns.size() * static_cast<std::size_t>(count));
+  const std::uint64_t count = stored_count(dataset.get(), columns.size(), what);
+  std::vector<std::byte> buffer(kWidth * columns.size() * count);
   if (buffer.empty()) return nlohmann::json::array();
   const Handle type = row_type(columns);
   check_hdf5(H5Dread(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, buffer.data()), what);

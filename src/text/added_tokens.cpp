@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "text/limits.hpp"
 #include "text/unicode.hpp"
 
 namespace tercet::text {
@@ -10,6 +11,9 @@ namespace {
 AddedToken read_token(const JsonView& config) {
   AddedToken token;
   token.content = config.at("content").string();
+  if (token.content.size() > kLongestAddedToken) {
+    config.fail("its content is longer than " + std::to_string(kLongestAddedToken) + " bytes");
+  }
   token.special = config.boolean_or("special", false);
   token.single_word = config.boolean_or("single_word", false);
   token.lstrip = config.boolean_or("lstrip", false);

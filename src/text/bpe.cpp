@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "text/byte_level.hpp"
+#include "text/limits.hpp"
 #include "text/unicode.hpp"
 
 namespace tercet::text {
@@ -206,6 +207,10 @@ void BpeModel::encode(std::string_view word, BpeScratch& scratch, std::vector<st
 }
 
 void BpeModel::encode_part(std::string_view part, BpeScratch& scratch, std::vector<std::int32_t>& ids) const {
+  if (part.size() > kLongestWord) {
+    throw DataError("cannot tokenize a text with '" + file_ + "'",
+                    std::to_string(part.size()) + " bytes of it have no place to cut", "use text with blank lines");
+  }
   const bool cached = WordCache::holds(part);
   if (cached && scratch.cache.append(part, ids)) return;
   const std::size_t begin = ids.size();

@@ -38,13 +38,15 @@ void check(const DatasetOptions& options) {
   }
 }
 
-// Whether both files are there and whole. A damaged file is only worth making again.
-bool is_cached(const text::TokenFiles& files, const std::string& key) {
+// Whether both files are there and whole. A damaged file is only worth making again; so is one with ids that the
+// tokenizer does not have, which would index past the model's embedding.
+bool is_cached(const text::TokenFiles& files, const std::string& key, const Tokenizer& tokenizer) {
+  const auto vocabulary = static_cast<std::uint64_t>(tokenizer.vocab_size());
   try {
     for (const fs::path& path : {files.training, files.held_out}) {
       if (!fs::exists(path)) return false;
       const TokenFile file(path);
-      if (file.key() != key || !file.intact()) return false;
+      if (file.key() != key || !file.intact() || !file.ids_below(vocabulary)) return false;
     }
     return true;
   } catch (const Error&) {
@@ -92,7 +94,7 @@ Dataset Dataset::prepare(Communicator& comm, const DatasetOptions& options, cons
     const SourceFiles files = text::find_source_files(comm, source);
     const std::string key = text::cache_key(files, tokenizer, options.held_out_fraction);
     const text::TokenFiles cached = text::token_files(options.cache, key);
-    const std::string state = on_root(comm, [&] { return is_cached(cached, key) ? "cached" : "absent"; });
+    const std::string state = on_root(comm, [&] { return is_cached(cached, key, tokenizer) ? "cached" : "absent"; });
     if (state == "absent") text::tokenize_source(comm, files, options, tokenizer, key);
     on_every_rank(comm, [&] {
       auto ready = std::make_shared<Source>(Source{TokenFile(cached.training), TokenFile(cached.held_out)});

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "text/byte_level.hpp"
+#include "text/limits.hpp"
 #include "text/normalizer.hpp"
 #include "text/pre_tokenizer.hpp"
 #include "text/regex.hpp"
@@ -19,6 +20,12 @@ std::string join(const Entries& entries, const std::string& separator) {
   std::string text;
   for (std::size_t i = 0; i < entries.size(); ++i) text += (i == 0 ? "" : separator) + entries[i];
   return text;
+}
+
+std::size_t total_size(const Entries& entries) {
+  std::size_t size = entries.size();  // also what is joined by spaces
+  for (const std::string& entry : entries) size += entry.size();
+  return size;
 }
 
 Entries decode_bytes(const Entries& entries) {
@@ -59,10 +66,15 @@ Entries decode_fallback(const Entries& entries) {
   return out;
 }
 
-std::string strip(std::string text, const std::string& content, std::int64_t start, std::int64_t stop) {
-  for (; start > 0 && text.starts_with(content); --start) text.erase(0, content.size());
-  for (; stop > 0 && text.ends_with(content); --stop) text.erase(text.size() - content.size());
-  return text;
+std::string strip(const std::string& text, const std::string& content, std::int64_t start, std::int64_t stop) {
+  std::string_view rest(text);
+  for (; start > 0 && rest.starts_with(content); --start) rest.remove_prefix(content.size());
+  for (; stop > 0 && rest.ends_with(content); --stop) rest.remove_suffix(content.size());
+  return std::string(rest);
+}
+
+std::string replace_within(const std::string& entry, const std::string& from, const std::string& to) {
+  return replace_all(entry, from, to, kMostGrowth * entry.size() + kAlwaysGrows);
 }
 
 // A step that treats every entry by itself.
@@ -94,12 +106,17 @@ Decoder::Decoder(const JsonView& config) {
 }
 
 std::string Decoder::operator()(Entries entries) const {
-  for (const Step& step : steps_) entries = step(std::move(entries));
+  const std::size_t limit = kMostGrowth * total_size(entries) + kAlwaysGrows;
+  for (const Step& step : steps_) {
+    entries = step(std::move(entries));
+    if (total_size(entries) > limit) throw DataError("cannot decode ids", "its replacements make the text too long");
+  }
   return join(entries, "");
 }
 
 void Decoder::add(const JsonView& config, int depth) {
   if (depth > kDeepestNesting) config.fail("decoders are nested too deeply");
+  if (steps_.size() >= kMostSteps) config.fail("there are more than " + std::to_string(kMostSteps) + " steps");
   const std::string type = config.type();
   if (type == "Sequence") {
     const JsonView parts = config.at("decoders");
@@ -116,7 +133,7 @@ void Decoder::add(const JsonView& config, int depth) {
     const std::string from = config.at("pattern").at("String").string();
     if (from.empty()) config.fail("its pattern is empty");
     const std::string to = config.at("content").string();
-    steps_.emplace_back(each([from, to](const std::string& entry) { return replace_all(entry, from, to); }));
+    steps_.emplace_back(each([from, to](const std::string& entry) { return replace_within(entry, from, to); }));
   } else if (type == "Strip") {
     const std::string content = config.at("content").string();
     if (content.empty()) config.fail("its content is empty");

@@ -13,15 +13,25 @@ namespace tercet::text {
 namespace {
 
 constexpr std::size_t kChunk = std::size_t{1} << 18;
-constexpr std::size_t kLargestText = std::size_t{16} << 30;  // what a small file blown up on purpose could reach
+// A small file can be made to unpack to any size. Language is compressed five- to tenfold; what goes far beyond is no
+// text.
+constexpr std::size_t kLargestText = std::size_t{16} << 30;
+constexpr std::size_t kAlwaysUnpacked = std::size_t{64} << 20;
+constexpr std::size_t kMostUnpacking = 200;
 
 DataError damaged(const std::filesystem::path& path, const std::string& reason) {
   return DataError("cannot decompress '" + path.string() + "'", reason);
 }
 
-void append_bounded(std::string& text, const std::vector<char>& chunk, std::size_t size,
+std::size_t size_limit(std::string_view compressed) {
+  return std::min(kLargestText, std::max(kAlwaysUnpacked, kMostUnpacking * compressed.size()));
+}
+
+void append_bounded(std::string& text, const std::vector<char>& chunk, std::size_t size, std::size_t limit,
                     const std::filesystem::path& path) {
-  if (text.size() + size > kLargestText) throw damaged(path, "its text is larger than 16 GiB");
+  if (text.size() + size > limit) {
+    throw damaged(path, "its text is larger than " + std::to_string(limit) + " bytes, which no language is");
+  }
   text.append(chunk.data(), size);
 }
 
@@ -33,6 +43,7 @@ std::string decompress_gzip(std::string_view compressed, const std::filesystem::
   const std::unique_ptr<z_stream, decltype(&inflateEnd)> owner(&stream, &inflateEnd);
   std::string text;
   std::vector<char> chunk(kChunk);
+  const std::size_t limit = size_limit(compressed);
   int status = Z_STREAM_END;
   while (!compressed.empty()) {
     if (status == Z_STREAM_END) inflateReset(&stream);
@@ -46,7 +57,7 @@ std::string decompress_gzip(std::string_view compressed, const std::filesystem::
       if (status != Z_OK && status != Z_STREAM_END && status != Z_BUF_ERROR) {
         throw damaged(path, stream.msg != nullptr ? stream.msg : "it is not gzip data");
       }
-      append_bounded(text, chunk, chunk.size() - stream.avail_out, path);
+      append_bounded(text, chunk, chunk.size() - stream.avail_out, limit, path);
     } while (stream.avail_out == 0 && status != Z_STREAM_END);
     compressed.remove_prefix(given - stream.avail_in);
   }
@@ -58,6 +69,7 @@ std::string decompress_zstd(std::string_view compressed, const std::filesystem::
   const std::unique_ptr<ZSTD_DCtx, decltype(&ZSTD_freeDCtx)> context(ZSTD_createDCtx(), &ZSTD_freeDCtx);
   std::string text;
   std::vector<char> chunk(kChunk);
+  const std::size_t limit = size_limit(compressed);
   ZSTD_inBuffer input{compressed.data(), compressed.size(), 0};
   std::size_t status = 0;
   bool filled = false;  // output may still wait inside after the last input
@@ -65,7 +77,7 @@ std::string decompress_zstd(std::string_view compressed, const std::filesystem::
     ZSTD_outBuffer output{chunk.data(), chunk.size(), 0};
     status = ZSTD_decompressStream(context.get(), &output, &input);
     if (ZSTD_isError(status) != 0) throw damaged(path, ZSTD_getErrorName(status));
-    append_bounded(text, chunk, output.pos, path);
+    append_bounded(text, chunk, output.pos, limit, path);
     filled = output.pos == chunk.size() && status != 0;
   }
   if (status != 0) throw damaged(path, "it ends too early");

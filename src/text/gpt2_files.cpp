@@ -5,6 +5,8 @@
 #include "tercet/base/file.hpp"
 #include "tercet/base/hash.hpp"
 #include "text/json_view.hpp"
+#include "text/limits.hpp"
+#include "text/text_files.hpp"
 
 namespace tercet::text {
 namespace fs = std::filesystem;
@@ -18,6 +20,7 @@ constexpr const char* kQwen2Pattern =
 
 json read_merges(const fs::path& path) {
   const std::string text = read_file(path, kLargestMerges);
+  require_utf8(text, path);
   json merges = json::array();
   std::size_t number = 0;
   for (std::size_t begin = 0; begin < text.size();) {
@@ -31,6 +34,10 @@ json read_merges(const fs::path& path) {
     if (space == std::string::npos || line.find(' ', space + 1) != std::string::npos) {
       throw DataError("'" + path.string() + "' is not a list of merges",
                       "line " + std::to_string(number) + " is not two parts with one space between");
+    }
+    if (merges.size() == kMostMerges) {
+      throw DataError("'" + path.string() + "' is too large",
+                      "it has more than " + std::to_string(kMostMerges) + " merges");
     }
     merges.push_back(json::array({line.substr(0, space), line.substr(space + 1)}));
   }

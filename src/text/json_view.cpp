@@ -1,11 +1,13 @@
 #include "text/json_view.hpp"
 
 #include "tercet/base/file.hpp"
+#include "tercet/base/strict_json.hpp"
 
 namespace tercet::text {
 namespace {
 
 constexpr std::uintmax_t kLargestJson = std::uintmax_t{256} << 20;
+constexpr int kDeepestJson = 64;
 
 }  // namespace
 
@@ -78,11 +80,8 @@ void JsonView::fail(const std::string& reason) const {
 }
 
 nlohmann::json parse_json(std::string_view text, const std::string& file) {
-  try {
-    return nlohmann::json::parse(text);
-  } catch (const nlohmann::json::exception& error) {
-    throw DataError("'" + file + "' is not valid JSON", error.what());
-  }
+  // The tokenizers package takes the last of two equal keys, as the library does.
+  return parse_strict_json(text, file, {.deepest = kDeepestJson, .unique_keys = false});
 }
 
 nlohmann::json read_json(const std::filesystem::path& path) {

@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "text/limits.hpp"
 #include "text/split_steps.hpp"
 #include "text/unicode.hpp"
 
@@ -65,6 +66,7 @@ PreTokenizer::PreTokenizer(const JsonView& config) {
 
 void PreTokenizer::add(const JsonView& config, int depth) {
   if (depth > kDeepestNesting) config.fail("pre-tokenizers are nested too deeply");
+  if (steps_.size() >= kMostSteps) config.fail("there are more than " + std::to_string(kMostSteps) + " steps");
   const std::string type = config.type();
   if (byte_level_ && type != "Sequence") config.fail("a pre-tokenizer after ByteLevel is not supported");
   if (type == "Sequence") {

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "tercet/base/error.hpp"
+#include "text/limits.hpp"
 
 namespace tercet::text {
 namespace {
@@ -127,15 +128,64 @@ std::string message_of(int error) {
   return reinterpret_cast<const char*>(text.data());
 }
 
-using MatchData = std::unique_ptr<pcre2_match_data, decltype(&pcre2_match_data_free)>;
+// Backtracking can take a time exponential in the text. A match of the patterns in use takes some steps for each of its
+// characters; one that needs more than the usual steps (ten thousand spaces in a row) may have them, but only so many
+// may come in a text that its time stays in proportion to its length.
+constexpr std::uint32_t kUsualSteps = 10'000;
+constexpr std::uint32_t kMostStepsOfAMatch = 10'000'000;
+constexpr std::size_t kLongMatches = 64;
+constexpr std::size_t kBytesForALongMatch = 1024;
+constexpr std::uint32_t kMostHeapKib = 256 << 10;
 
-// The JIT uses 32 KiB of stack; the rare match that needs more falls back to the interpreter, which uses the heap.
-int match_at(const pcre2_code* code, std::string_view text, std::size_t from, pcre2_match_data* data) {
-  const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
-  const int count = pcre2_match(code, subject, text.size(), from, PCRE2_NO_UTF_CHECK, data, nullptr);
-  if (count != PCRE2_ERROR_JIT_STACKLIMIT) return count;
-  return pcre2_match(code, subject, text.size(), from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, data, nullptr);
+// The limits of one thread's matches; made once, since pieces of a text are many and small.
+pcre2_match_context* thread_limits() {
+  using Context = std::unique_ptr<pcre2_match_context, decltype(&pcre2_match_context_free)>;
+  thread_local const Context context = [] {
+    Context made(pcre2_match_context_create(nullptr), &pcre2_match_context_free);
+    pcre2_set_heap_limit(made.get(), kMostHeapKib);
+    return made;
+  }();
+  return context.get();
 }
+
+class Matcher {
+ public:
+  Matcher(const pcre2_code* code, std::string_view text)
+      : code_(code), text_(text), long_matches_(kLongMatches + text.size() / kBytesForALongMatch) {}
+
+  // As pcre2_match gives it: negative for an error or no match.
+  int match(std::size_t from) {
+    int count = match(from, kUsualSteps);
+    if (count == PCRE2_ERROR_MATCHLIMIT && long_matches_ > 0) {
+      --long_matches_;
+      count = match(from, kMostStepsOfAMatch);
+    }
+    return count;
+  }
+  Match bounds() const {
+    const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer(data_.get());
+    return {bounds[0], bounds[1]};
+  }
+
+ private:
+  // The JIT uses 32 KiB of stack; the rare match that needs more falls back to the interpreter, which uses the heap.
+  int match(std::size_t from, std::uint32_t steps) {
+    const auto* subject = reinterpret_cast<PCRE2_SPTR>(text_.data());
+    pcre2_set_match_limit(limits_, steps);
+    const auto run = [&](std::uint32_t options) {
+      return pcre2_match(code_, subject, text_.size(), from, options, data_.get(), limits_);
+    };
+    const int count = run(PCRE2_NO_UTF_CHECK);
+    return count == PCRE2_ERROR_JIT_STACKLIMIT ? run(PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT) : count;
+  }
+
+  const pcre2_code* code_;
+  std::string_view text_;
+  std::size_t long_matches_;
+  pcre2_match_context* limits_ = thread_limits();
+  std::unique_ptr<pcre2_match_data, decltype(&pcre2_match_data_free)> data_{pcre2_match_data_create(1, nullptr),
+                                                                            &pcre2_match_data_free};
+};
 
 std::size_t next_code_point(std::string_view text, std::size_t position) {
   do {
@@ -160,6 +210,7 @@ std::string escape_regex(std::string_view literal) {
 }
 
 Regex::Regex(const std::string& pattern, const std::string& where) : pattern_(pattern), where_(where) {
+  if (pattern.size() > kLongestPattern) refuse(pattern.substr(0, 40) + "...", where, "it is too long");
   const std::string translated = translate_regex(pattern, where);
   int error = 0;
   PCRE2_SIZE offset = 0;
@@ -173,15 +224,14 @@ Regex::Regex(const std::string& pattern, const std::string& where) : pattern_(pa
 }
 
 void Regex::for_each_match(std::string_view text, const std::function<void(Match)>& action) const {
-  const MatchData data(pcre2_match_data_create(1, nullptr), &pcre2_match_data_free);
+  Matcher matcher(code_.get(), text);
   std::size_t from = 0;
   std::size_t last_end = std::string_view::npos;
   while (from <= text.size()) {
-    const int count = match_at(code_.get(), text, from, data.get());
+    const int count = matcher.match(from);
     if (count == PCRE2_ERROR_NOMATCH) return;
     if (count < 0) refuse(pattern_, where_, "matching failed: " + message_of(count));
-    const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer(data.get());
-    const Match match{bounds[0], bounds[1]};
+    const Match match = matcher.bounds();
     if (match.begin >= match.end && match.end == last_end) {
       from = next_code_point(text, from);
       continue;

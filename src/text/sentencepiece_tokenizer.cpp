@@ -8,6 +8,8 @@
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
 #include "tercet/base/hash.hpp"
+#include "text/limits.hpp"
+#include "text/normalization_rules.hpp"
 #include "text/scratch_pool.hpp"
 #include "text/sentence_breaks.hpp"
 #include "text/unicode.hpp"
@@ -23,6 +25,9 @@ class SentencePieceTokenizer : public Tokenizer {
   SentencePieceTokenizer(const std::filesystem::path& path, const std::string& eos_entry) : file_(path.string()) {
     const std::string content = read_file(path, kLargestModel);
     hash_ = sha256_hex(content);
+    if (const std::string problem = problem_with_rules(content); !problem.empty()) {
+      throw DataError("'" + file_ + "' is not a SentencePiece model", problem);
+    }
     // Of an empty file the library makes a model without entries.
     const auto status = processor_.LoadFromSerializedProto(content);
     if (!status.ok() || processor_.GetPieceSize() == 0) {
@@ -64,6 +69,10 @@ class SentencePieceTokenizer : public Tokenizer {
  private:
   void encode_part(std::string_view part, WordCache& cache, std::vector<std::int32_t>& ids) const {
     if (WordCache::holds(part) && cache.append(part, ids)) return;
+    if (part.size() > kLongestWord) {
+      throw DataError("cannot tokenize a text with '" + file_ + "'",
+                      std::to_string(part.size()) + " bytes of it have no place to cut", "use text with blank lines");
+    }
     std::vector<int> encoded;
     const auto status = processor_.Encode(part, &encoded);
     if (!status.ok()) throw DataError("cannot tokenize a text with '" + file_ + "'", status.ToString());

@@ -20,19 +20,26 @@ bool has_wildcard(const std::string& name) {
   return name.find_first_of("*?") != std::string::npos;
 }
 
-// "*" matches any characters, "?" one.
+// "*" matches any characters, "?" one. Only the last star has to be tried again: what an earlier one matches less, a
+// later one can match more.
 bool name_matches(std::string_view name, std::string_view pattern) {
-  if (pattern.empty()) return name.empty();
-  if (pattern.front() == '*') {
-    for (std::size_t skip = 0; skip <= name.size(); ++skip) {
-      if (name_matches(name.substr(skip), pattern.substr(1))) return true;
+  std::size_t at = 0, wanted = 0, star = std::string_view::npos, resumed = 0;
+  while (at < name.size()) {
+    const char next = wanted < pattern.size() ? pattern[wanted] : '\0';
+    if (next == '*') {
+      star = wanted++;
+      resumed = at;
+    } else if (next == '?' || (wanted < pattern.size() && next == name[at])) {
+      at += next == '?' ? utf8_step(name, at).length : 1;
+      ++wanted;
+    } else if (star != std::string_view::npos) {
+      wanted = star + 1;
+      at = ++resumed;
+    } else {
+      return false;
     }
-    return false;
   }
-  if (name.empty()) return false;
-  const std::size_t length = pattern.front() == '?' ? utf8_step(name, 0).length : 1;
-  return (pattern.front() == '?' || pattern.front() == name.front()) &&
-         name_matches(name.substr(length), pattern.substr(1));
+  return pattern.find_first_not_of('*', wanted) == std::string_view::npos;
 }
 
 void add_files_below(const fs::path& path, Paths& found) {
@@ -72,7 +79,10 @@ Paths find_files(const std::string& source) {
     add_files_below(path, found);
   } else if (has_wildcard(source)) {
     std::vector<std::string> names;
-    for (const fs::path& part : path.relative_path()) names.push_back(part.string());
+    for (const fs::path& part : path.relative_path()) {
+      // Folders below folders below a place are just folders below it.
+      if (part != "**" || names.empty() || names.back() != "**") names.push_back(part.string());
+    }
     expand(path.root_path(), names, 0, found);
   }
   return found;

@@ -122,6 +122,17 @@ bool TokenFile::intact() const {
   return sha256_hex(file_.bytes().subspan(sizeof(text::TokenFileHeader))) == ids_sha256_;
 }
 
+bool TokenFile::ids_below(std::uint64_t bound) const {
+  std::uint32_t largest = 0;
+  const std::byte* data = file_.bytes().data() + sizeof(text::TokenFileHeader);
+  for (std::uint64_t i = 0; i < size_; ++i) {
+    std::uint32_t value = 0;
+    std::memcpy(&value, data + i * bytes_per_id_, bytes_per_id_);
+    largest = std::max(largest, value);
+  }
+  return size_ == 0 || largest < bound;
+}
+
 void TokenFile::read(std::uint64_t begin, std::span<std::int64_t> out) const {
   if (begin > size_ || out.size() > size_ - begin) {
     throw DataError("token file '" + file_.path().string() + "' has no ids " + std::to_string(begin) + " to " +

@@ -6,6 +6,7 @@
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
 #include "tercet/base/hash.hpp"
+#include "tercet/log/log.hpp"
 #include "text/byte_level.hpp"
 #include "text/gpt2_files.hpp"
 #include "text/json_tokenizer.hpp"
@@ -65,6 +66,12 @@ std::int64_t find_eos(const fs::path& folder, const JsonTokenizer& tokenizer) {
     if (tokenizer.id_of(usual) >= 0) return tokenizer.id_of(usual);
   }
   return -1;
+}
+
+void copy_unread(const fs::path& folder, const std::string& name, const fs::path& target) {
+  if (!copy_inside(folder, name, target)) {
+    log::warn("'" + (folder / name).string() + "' is a link out of its folder and is not copied");
+  }
 }
 
 std::unique_ptr<Tokenizer> finish(const fs::path& folder, std::unique_ptr<JsonTokenizer> tokenizer) {
@@ -129,19 +136,22 @@ void write_byte_tokenizer(const fs::path& folder) {
 }
 
 void copy_tokenizer(const fs::path& folder, const fs::path& target) {
-  static constexpr std::array kNames = {
-      "tokenizer.json", "tokenizer.model",         "vocab.json",        "merges.txt", "tokenizer_config.json",
-      "encoder.json",   "special_tokens_map.json", "added_tokens.json", "vocab.bpe"};
+  static constexpr std::array kReadBefore = {"tokenizer.json", "tokenizer.model", "vocab.json",           "merges.txt",
+                                             "encoder.json",   "vocab.bpe",       "tokenizer_config.json"};
+  static constexpr std::array kNotRead = {"special_tokens_map.json", "added_tokens.json"};
   std::error_code error;
   fs::create_directories(target, error);
   if (error) throw StoreError("cannot create '" + target.string() + "'", error.message());
-  for (const char* name : kNames) {
+  for (const char* name : kReadBefore) {
     if (fs::exists(folder / name)) write_file_atomically(target / name, MappedFile(folder / name).text());
+  }
+  for (const char* name : kNotRead) {
+    if (fs::exists(folder / name)) copy_unread(folder, name, target);
   }
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
     if (!name.starts_with("chat_template") || !entry.is_regular_file()) continue;
-    write_file_atomically(target / name, MappedFile(entry.path()).text());
+    copy_unread(folder, name, target);
   }
 }
 

@@ -5,22 +5,14 @@
 #include <string>
 #include <string_view>
 
+#include "tercet/base/utf8.hpp"
+
 namespace tercet::text {
 
-// What stands at one position of a byte string. `length` is that of the code point, or of the longest invalid prefix
-// that is replaced by one U+FFFD (Unicode 15, section 3.9, "substitution of maximal subparts").
-struct Utf8Step {
-  char32_t code_point = 0;
-  unsigned length = 1;
-  bool valid = false;
-};
-Utf8Step utf8_step(std::string_view bytes, std::size_t position);
-
-// Offset of the first byte that is not valid UTF-8, or npos.
-std::size_t first_invalid_utf8(std::string_view bytes);
-
-// Invalid parts replaced by U+FFFD.
-std::string lossy_utf8(std::string_view bytes);
+using tercet::first_invalid_utf8;
+using tercet::lossy_utf8;
+using tercet::utf8_step;
+using tercet::Utf8Step;
 
 // The following take valid UTF-8.
 char32_t code_point_at(std::string_view text, std::size_t position, unsigned* length = nullptr);

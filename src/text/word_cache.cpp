@@ -1,6 +1,7 @@
 #include "text/word_cache.hpp"
 
 #include <cstring>
+#include <limits>
 
 namespace tercet::text {
 namespace {
@@ -45,6 +46,7 @@ bool WordCache::append(std::string_view word, std::vector<std::int32_t>& ids) co
 }
 
 void WordCache::insert(std::string_view word, std::span<const std::int32_t> ids) {
+  if (ids.size() > std::numeric_limits<decltype(Entry::ids)>::max()) return;
   if (words_ == kMostWords) {
     entries_.assign(kSlots, Entry{});
     bytes_.clear();

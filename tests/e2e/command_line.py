@@ -58,8 +58,21 @@ def a_plan_pretends_any_number_of_ranks(shop):
     check(not (shop.folder / "none").exists(), "plan made an output folder")
 
 
+def variables_that_change_numbers_are_said_and_lower_precision_is_not_obeyed(shop):
+    plan = ("plan", QUICK, *sets(model__path=shop.model, output=shop.folder / "none", data__cache=shop.tokens))
+    check("change results" not in shop.run(*plan).must_end_with(0).err, "a warning about an ordinary environment")
+    shop.environment.update(ONEDNN_DEFAULT_FPMATH_MODE="BF16", ATEN_CPU_CAPABILITY="default")
+    try:
+        said = shop.run(*plan).must_end_with(0).err
+    finally:
+        del shop.environment["ONEDNN_DEFAULT_FPMATH_MODE"], shop.environment["ATEN_CPU_CAPABILITY"]
+    for words in ("not obeyed", "ONEDNN_DEFAULT_FPMATH_MODE=BF16", "change results", "ATEN_CPU_CAPABILITY=default"):
+        check(said.count(words) == 1, f"{words!r} comes {said.count(words)} times: {said}")
+
+
 if __name__ == "__main__":
     main([the_help_of_every_command_shows_an_example, the_version_says_how_the_program_was_built,
           help_and_version_are_said_once_for_all_ranks, an_unknown_key_names_the_nearest_one,
           a_wrong_command_line_is_a_usage_error, json_is_exactly_one_object_on_stdout,
-          a_plan_pretends_any_number_of_ranks])
+          a_plan_pretends_any_number_of_ranks,
+          variables_that_change_numbers_are_said_and_lower_precision_is_not_obeyed])

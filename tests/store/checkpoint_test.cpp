@@ -379,6 +379,7 @@ TEST(Slices, AreReadInTurns) {
 store::Manifest small_manifest() {
   store::Manifest manifest;
   manifest.tensors = {{"a", {2, 3}, "float32", {{0, 4, "x"}, {4, 2, "y"}}}};
+  manifest.state_bytes = 24;
   manifest.metadata = {{"value", 0.1}};
   return manifest;
 }
@@ -398,6 +399,25 @@ TEST(Manifest, RefusesSlicesWithHolesOverlapsOrAWrongEnd) {
     store::Manifest manifest = small_manifest();
     manifest.tensors[0].slices = slices;
     EXPECT_THROW(store::parse_manifest(store::to_text(manifest)), StoreError);
+  }
+}
+
+TEST(Manifest, RefusesTensorsLargerThanTheFileOfTheState) {
+  store::Manifest manifest = small_manifest();
+  manifest.state_bytes = 23;
+  EXPECT_THROW(store::parse_manifest(store::to_text(manifest)), StoreError);
+}
+
+TEST(Manifest, RefusesNumbersThatAreNoCounts) {
+  for (const char* replaced : {R"("count": 4)", R"("step": 0)", R"("state_bytes": 24)"}) {
+    std::string text = store::to_text(small_manifest());
+    const std::size_t at = text.find(replaced);
+    ASSERT_NE(at, std::string::npos) << replaced;
+    text.insert(at + std::string(replaced).size(), "e300");
+    auto body = nlohmann::json::parse(text);
+    body.erase("manifest_sha256");
+    body["manifest_sha256"] = sha256_hex(std::string_view(body.dump()));
+    EXPECT_THROW(store::parse_manifest(body.dump()), StoreError) << replaced;
   }
 }
 

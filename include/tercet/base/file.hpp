@@ -61,6 +61,14 @@ void sync_path(const std::filesystem::path& path);
 // StoreError.
 void publish_directory(const std::filesystem::path& staged, const std::filesystem::path& target);
 
+// Whether no link on the way of `relative` leads out of `folder` (a snapshot of a Hugging Face cache may link its
+// blobs).
+bool stays_inside(const std::filesystem::path& folder, const std::filesystem::path& relative);
+
+// Copies a file that nobody has looked into, unless it is a link out of `folder` (false): that could carry a file of
+// the user's into what is published. Through write_file_atomically, so without the source's write protection.
+bool copy_inside(const std::filesystem::path& folder, const std::string& name, const std::filesystem::path& target);
+
 // Resolves `name` inside `folder`; throws DataError if it is absolute, has "..", or a link leads out of the folder.
 std::filesystem::path path_inside(const std::filesystem::path& folder, const std::string& name);
 

@@ -26,7 +26,8 @@ struct TorchValue
 
 // Reads a zip-format file made by torch.save: dicts, OrderedDicts, lists, tuples, numbers, strings, tensors and
 // parameters. Every other type is refused with a DataError that names it. Tensors view the mapped file where stored
-// uncompressed. Limits: pickle <= 256 MB, nesting <= 64.
+// uncompressed. Limits: pickle <= 64 MB, nesting <= 64, unpacked records <= 8 times the file; texts are UTF-8; no
+// tensor has more elements than its storage.
 TorchValue read_torch_file(const std::filesystem::path& file);
 
 // Writes dicts, lists, scalars, strings and tensors; those of `deferred` are made as they are written. Temporary name,

@@ -55,8 +55,9 @@ struct AttemptRecord {
 
 class RunFile {
  public:
-  // Opens <folder>/journal.jsonl and run.h5 for appending an attempt (making run.h5 again from the journal if it is
-  // damaged). `active` is false on ranks other than 0. Throws StoreError, also when another process writes this run.
+  // Opens <folder>/journal.jsonl and run.h5 for appending an attempt, with run.h5 made again from the journal (where
+  // that was lost, the journal from run.h5). `active` is false on ranks other than 0. Throws StoreError, also when
+  // another process writes this run.
   RunFile(const std::filesystem::path& folder, bool active);
   ~RunFile();
   RunFile(const RunFile&) = delete;

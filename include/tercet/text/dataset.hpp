@@ -41,6 +41,7 @@ class TokenFile {
   std::uint64_t documents() const { return documents_; }
   const std::string& key() const { return key_; }  // hash of what the ids were made from
   bool intact() const;                             // the ids have the hash in the header (reads them all)
+  bool ids_below(std::uint64_t bound) const;       // all of them (reads them all)
   void read(std::uint64_t begin, std::span<std::int64_t> out) const;  // ids [begin, begin + out.size())
 
  private:

@@ -1,0 +1,13 @@
+// A SentencePiece model brings a table of normalization rules (NormalizerSpec.precompiled_charsmap): a double array
+// that the library follows for each byte of a text without looking at its bounds. So they are looked at before.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace tercet::text {
+
+// Why the model must not be given to the library; "" when it may. `model_proto` is a whole tokenizer.model.
+std::string problem_with_rules(std::string_view model_proto);
+
+}  // namespace tercet::text
