@@ -155,10 +155,10 @@ void add_evaluate(CLI::App& app, Invocation& call) {
       ->check(CLI::Range(2, 1 << 20))
       ->capture_default_str();
   command->add_option("--windows", request.windows, "Windows, 0 for all")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::Range(0, 1 << 30))
       ->capture_default_str();
   command->add_option("--batch", request.batch, "Windows of one forward pass")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
   command->add_option("--device", call.device, "auto, cpu or cuda")->check(CLI::IsMember({"auto", "cpu", "cuda"}));
   add_common(*command, call);

@@ -16,6 +16,7 @@ class Relations {
 
   void check() {
     check_batches();
+    check_calibration();
     check_text();
     check_folders();
     check_gates();
@@ -56,6 +57,14 @@ class Relations {
             {"training.tokens", "training.global_batch_tokens"},
             "must hold at least one step of training.global_batch_tokens (" +
                 print_value(training.global_batch_tokens) + "), not " + print_value(training.tokens));
+  }
+
+  void check_calibration() {
+    const auto& calibration = config_.calibration;
+    require(!calibration.samples || *calibration.samples >= calibration.shards,
+            {"calibration.samples", "calibration.shards"},
+            "must give each of the calibration.shards (" + print_value(calibration.shards) + ") a sequence, not " +
+                print_value(calibration.samples.value_or(0)));
   }
 
   void check_text() {

@@ -84,7 +84,7 @@ Evaluation evaluate(Communicator& comm, const Decoder& model, const Windows& win
   if (windows.count == 0 || windows.length < 2) {
     throw DataError("there is nothing to evaluate on",
                     "the held-out text has fewer than " + std::to_string(windows.length) + " tokens",
-                    "give more text or a shorter evaluation.sequence_length");
+                    "give more text or shorter sequences");
   }
   const at::NoGradGuard no_grad;
   const auto begin = std::chrono::steady_clock::now();

@@ -18,6 +18,14 @@ void check_vocabulary(const Tokenizer& tokenizer, const ModelConfig& config, con
                   "give the model's own tokenizer in model.tokenizer");
 }
 
+// Of a run that a gate rejected, people ask for the folder that it would have had.
+std::string hint_at(const fs::path& path) {
+  const fs::path rejected = (path.has_filename() ? path : path.parent_path()).parent_path() / "rejected";
+  return fs::exists(rejected / kPackedFile)
+             ? "a gate failed in this run: its artifacts are in '" + rejected.string() + "'"
+             : "";
+}
+
 LoadedModel load_hugging_face(const ModelLocation& location, const std::string& device) {
   const ModelConfig config = read_model_config(location.weights);
   const auto weights = open_weights(location.weights);
@@ -39,7 +47,8 @@ LoadedModel load_packed(const ModelLocation& location, const std::string& device
 }  // namespace
 
 ModelLocation locate_model(const fs::path& path) {
-  if (!fs::exists(path)) throw DataError("no model at '" + path.string() + "'", "the path does not exist");
+  if (!fs::exists(path))
+    throw DataError("no model at '" + path.string() + "'", "the path does not exist", hint_at(path));
   if (fs::is_regular_file(path)) return {ModelKind::kPacked, path, path.parent_path() / "tokenizer"};
   if (fs::exists(path / "config.json")) return {ModelKind::kHuggingFace, path, path};
   for (const fs::path& folder : {path, path / "artifacts", path / "rejected"}) {

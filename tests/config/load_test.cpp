@@ -17,7 +17,7 @@ TEST(Load, EveryTypeOfValueIsRead) {
       "name: trial\nseed: 7\n"
       "training: {tokens: 2e6, learning_rate: .5e-3, enabled: false, optimizer: adamw}\n"
       "quantization:\n  skip: ['*.down_proj.*', \"lm_head?\"]\n"
-      "calibration:\n  samples: 12\n");
+      "calibration:\n  samples: 112\n");
   EXPECT_EQ(config.name, "trial");
   EXPECT_EQ(config.seed, 7);
   EXPECT_EQ(config.training.tokens, 2000000);
@@ -25,7 +25,7 @@ TEST(Load, EveryTypeOfValueIsRead) {
   EXPECT_FALSE(config.training.enabled);
   EXPECT_EQ(config.training.optimizer, "adamw");
   EXPECT_EQ(config.quantization.skip, (std::vector<std::string>{"*.down_proj.*", "lm_head?"}));
-  EXPECT_EQ(config.calibration.samples, 12);
+  EXPECT_EQ(config.calibration.samples, 112);
   const std::vector<std::string> written = {"name",
                                             "seed",
                                             "training.tokens",

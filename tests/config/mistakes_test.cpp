@@ -102,6 +102,8 @@ const Mistake kRelations[] = {
      "job.yaml:2:3: training.global_batch_tokens: must be a multiple of data.sequence_length (100), not 4096"},
     {"OneStep", "training: {tokens: 100}\n",
      "job.yaml:1:12: training.tokens: must hold at least one step of training.global_batch_tokens (4096), not 100"},
+    {"SamplesForAllShards", "calibration: {samples: 12}\n",
+     "job.yaml:1:15: calibration.samples: must give each of the calibration.shards (64) a sequence, not 12"},
     {"NothingHeldOut", "data: {held_out_fraction: 0}\n",
      "job.yaml:1:8: data.held_out_fraction: must be above 0 when data.evaluation names no file: nothing would be left "
      "to "

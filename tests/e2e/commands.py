@@ -1,0 +1,129 @@
+"""The commands that look at models, artifacts and runs: what they say, and what they say of the wrong thing."""
+
+from driving import DEQUANTIZED, PACKED, QUICK, check, check_close, check_equal, main, sets
+
+
+def rounded(shop):
+    """A run without fine-tuning; most tests look at it."""
+    run = shop.folder / "run"
+    if not run.exists():
+        shop.run(*shop.quick("run", training__enabled="false")).must_end_with(0)
+    return run
+
+
+def must_fail(shop, code, words, *arguments):
+    result = shop.run(*arguments, ranks=0).must_end_with(code)
+    check_equal((len(result.errors()), result.out), (1, ""), f"error messages and stdout of {arguments}")
+    for word in words:
+        check(str(word) in result.err, f"the message does not name {word!r}: {result.err}")
+
+
+def inspect_lists_the_tensors_of_a_model(shop):
+    text = shop.run("inspect", shop.model, ranks=0).must_end_with(0).out
+    for words in ("llama model", "parameters", "model.layers.1.self_attn.q_proj.weight", "F32", str(shop.model)):
+        check(words in text, f"{words!r} is missing in:\n{text}")
+    found = shop.run("inspect", shop.model, "--json", ranks=0).must_end_with(0).json
+    counted = 0
+    for tensor in found["tensors"]:
+        size = 1
+        for extent in tensor["shape"]:
+            size *= extent
+        counted += size
+    check_equal((found["kind"], found["parameters"]), ("huggingface", counted), "kind and parameters")
+
+
+def inspect_of_a_packed_file_counts_bits_and_zeros(shop):
+    file = rounded(shop) / "artifacts" / PACKED
+    found = shop.run("inspect", file, "--json", ranks=0).must_end_with(0).json
+    check_equal((found["kind"], found["bytes"]), ("packed", file.stat().st_size), "kind and bytes")
+    check_close(found["ratio_fp32"], 4 * found["parameters"] / found["bytes"], 1e-12, "ratio")
+    check("ranks" not in found["provenance"], "the packed file tells how it was made, not only what it is")
+    ternary = [tensor for tensor in found["tensors"] if tensor["format"] == "ternary"]
+    check_equal(len(ternary), 14, "ternary tensors of 2 blocks with 7 linear layers each")
+    for tensor in ternary:
+        check(2 <= tensor["bits_per_weight"] < 3 and 0 < tensor["sparsity"] < 1, f"figures of {tensor}")
+    text = shop.run("inspect", file.parent, ranks=0).must_end_with(0).out
+    check("packed llama model" in text and "ternary" in text and ternary[0]["name"] in text, text)
+
+
+def inspect_of_a_run_is_its_report(shop):
+    run = rounded(shop)
+    report = shop.run("report", run, ranks=0).must_end_with(0).out
+    for words in ("perplexity", "gate", "sparsity", "model.layers.", "calibrate", "rank"):
+        check(words in report, f"{words!r} is missing in:\n{report}")
+    check_equal(shop.run("inspect", run, ranks=0).must_end_with(0).out, report, "inspect of a run")
+
+
+def a_plan_foresees_what_the_job_makes(shop):
+    artifacts = rounded(shop) / "artifacts"
+    plan = ("plan", QUICK, *sets(model__path=shop.model, output=shop.folder / "none", data__cache=shop.tokens))
+    found = shop.run(*plan, "--json", ranks=0).must_end_with(0).json
+    for name in (PACKED, DEQUANTIZED, "hf/model.safetensors"):
+        actual = (artifacts / name).stat().st_size
+        check(found["artifacts"][name] <= actual < found["artifacts"][name] + 64000, f"{name}: {actual} B, {found}")
+    memory = found["memory_per_rank"]
+    check_equal(memory["total"], sum(bytes for name, bytes in memory.items() if name != "total"), "total memory")
+    check(found["expected_tokens_per_second"] > 0 and found["steps"] > 0, f"no time: {found}")
+    text = shop.run(*plan, ranks=0).must_end_with(0).out
+    for words in ("memory of one rank", PACKED, "tokens/s", "ranks: 1"):
+        check(words in text, f"{words!r} is missing in:\n{text}")
+
+
+def a_plan_without_training_expects_no_time(shop):
+    plan = ("plan", QUICK, *sets(model__path=shop.model, output=shop.folder / "none", training__enabled="false"))
+    found = shop.run(*plan, "--json", ranks=0).must_end_with(0).json
+    check_equal((found["expected_training_seconds"], found["memory_per_rank"]["optimizer"]), (0, 0), "time and memory")
+
+
+def a_plan_refuses_what_the_job_would_refuse(shop):
+    def plan(**settings):
+        settings = {"model__path": shop.model, "output": shop.folder / "none", **settings}
+        return ("plan", QUICK, *sets(**settings))
+    must_fail(shop, 64, ("output", "needed"), *plan(output=""))
+    must_fail(shop, 65, ("/nowhere/model",), *plan(model__path="/nowhere/model"))
+    must_fail(shop, 65, ("/nowhere/text",), *plan(data__sources="[/nowhere/text]"))
+    must_fail(shop, 65, ("/nowhere/text",), *plan(data__evaluation="[/nowhere/text]"))
+    must_fail(shop, 64, ("calibration.samples", "calibration.shards"), *plan(calibration__samples=3))
+    must_fail(shop, 64, ("500 ranks", "training.global_batch_tokens"), *plan(), "--world-size", "500")
+    must_fail(shop, 64, ("quantization.skip", "nothing.like.it"), *plan(quantization__skip="[nothing.like.it]"))
+
+
+def evaluate_prints_a_table_and_compares_with_a_reference(shop):
+    arguments = ("--data", shop.text, "--sequence-length", "64", "--windows", "5")
+    text = shop.run("evaluate", rounded(shop), *arguments, "--against", shop.model, ranks=0).must_end_with(0).out
+    for words in ("tokens", "perplexity", "top1_accuracy", "top1_agreement", "kl"):
+        check(words in text, f"{words!r} is missing in:\n{text}")
+    found = shop.run("evaluate", shop.model, *arguments, "--tokenizer", rounded(shop) / "artifacts" / "tokenizer", "--json",
+                     ranks=0).must_end_with(0).json
+    check_equal(found["tokens"], 5 * 63, "tokens")
+
+
+def evaluate_refuses_what_it_cannot_measure(shop):
+    def evaluate(model, *more):
+        return ("evaluate", model, "--data", shop.text, *more)
+    must_fail(shop, 65, ("/nowhere", "does not exist"), *evaluate("/nowhere"))
+    must_fail(shop, 65, ("config.json", "Hugging Face folder"), *evaluate(shop.folder))
+    must_fail(shop, 64, ("--sequence-length", "max_position_embeddings"), *evaluate(shop.model, "--sequence-length", 9999))
+    must_fail(shop, 64, ("--windows",), *evaluate(shop.model, "--windows", "-1"))
+    must_fail(shop, 65, ("/nowhere.txt",), "evaluate", shop.model, "--data", "/nowhere.txt")
+    short = shop.folder / "short.txt"
+    short.write_text("too short", encoding="utf-8")
+    must_fail(shop, 65, ("nothing to evaluate on", "64 tokens"), "evaluate", shop.model, "--data", short,
+              "--sequence-length", "64")
+
+
+def the_wrong_kind_of_folder_is_named(shop):
+    must_fail(shop, 65, ("/nowhere", "does not exist"), "inspect", "/nowhere")
+    must_fail(shop, 65, (shop.folder, "config.json"), "inspect", shop.folder)
+    must_fail(shop, 65, (shop.model, "holds no artifacts"), "verify", shop.model)
+    must_fail(shop, 74, (shop.model, "holds no run"), "report", shop.model)
+    broken = shop.folder / "broken.pt"
+    broken.write_bytes(b"not a zip file")
+    must_fail(shop, 65, (broken,), "inspect", broken)
+
+
+if __name__ == "__main__":
+    main([inspect_lists_the_tensors_of_a_model, inspect_of_a_packed_file_counts_bits_and_zeros,
+          inspect_of_a_run_is_its_report, a_plan_foresees_what_the_job_makes, a_plan_without_training_expects_no_time,
+          a_plan_refuses_what_the_job_would_refuse, evaluate_prints_a_table_and_compares_with_a_reference,
+          evaluate_refuses_what_it_cannot_measure, the_wrong_kind_of_folder_is_named])
