@@ -128,20 +128,27 @@ void write_byte_tokenizer(const fs::path& folder) {
   write_file_atomically(folder / "tokenizer_config.json", settings.dump(1));
 }
 
-void copy_tokenizer(const fs::path& folder, const fs::path& target) {
+std::vector<fs::path> tokenizer_files(const fs::path& folder) {
   static constexpr std::array kNames = {
       "tokenizer.json", "tokenizer.model",         "vocab.json",        "merges.txt", "tokenizer_config.json",
       "encoder.json",   "special_tokens_map.json", "added_tokens.json", "vocab.bpe"};
-  std::error_code error;
-  fs::create_directories(target, error);
-  if (error) throw StoreError("cannot create '" + target.string() + "'", error.message());
+  std::vector<fs::path> files;
   for (const char* name : kNames) {
-    if (fs::exists(folder / name)) write_file_atomically(target / name, MappedFile(folder / name).text());
+    if (fs::exists(folder / name)) files.push_back(folder / name);
   }
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
-    if (!name.starts_with("chat_template") || !entry.is_regular_file()) continue;
-    write_file_atomically(target / name, MappedFile(entry.path()).text());
+    if (name.starts_with("chat_template") && entry.is_regular_file()) files.push_back(entry.path());
+  }
+  return files;
+}
+
+void copy_tokenizer(const fs::path& folder, const fs::path& target) {
+  std::error_code error;
+  fs::create_directories(target, error);
+  if (error) throw StoreError("cannot create '" + target.string() + "'", error.message());
+  for (const fs::path& file : tokenizer_files(folder)) {
+    write_file_atomically(target / file.filename(), MappedFile(file).text());
   }
 }
 
