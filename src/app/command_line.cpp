@@ -29,7 +29,7 @@ struct Invocation {
   std::vector<std::string> overrides;
   std::vector<std::string> allowed_changes;
   bool json = false;
-  int world_size = 0;
+  PlanRequest plan;
   bool rebuild = false;
   EvaluateRequest evaluate;
   FamilyRequest family;
@@ -117,16 +117,34 @@ void add_config_command(CLI::App& app, Invocation& call, const std::string& name
 
 void add_plan(CLI::App& app, Invocation& call) {
   CLI::App* command = app.add_subcommand("plan", "Check a job without running it: memory, bytes, time");
-  command->footer("Example:\n  tercet plan configs/ternary.yaml --set model.path=models/mine --world-size 64");
+  command->footer(
+      "Example:\n  tercet plan configs/ternary.yaml --set model.path=models/mine --world-size 64 --ranks-per-node 8 "
+      "--bandwidth-gbps 100 --latency-us 5");
   command->add_option("config", call.path, "YAML file (docs/config.md)")->required();
   command->add_option("--set", call.overrides, "Override a key: a.b=c (may be repeated)");
-  command->add_option("--world-size", call.world_size, "Pretend that there are so many ranks")
-      ->check(CLI::Range(1, 1 << 20));
+  PlanRequest& request = call.plan;
+  const auto add = [&](const char* name, auto& value, const char* what) {
+    return command->add_option(name, value, what);
+  };
+  add("--world-size", request.world_size, "Pretend that there are so many ranks")->check(CLI::Range(1, 1 << 16));
+  add("--ranks-per-node", request.ranks_per_node, "Ranks that share a node; otherwise as many as do now")
+      ->check(CLI::Range(1, 1 << 16));
+  add("--node-memory-gb", request.node_memory_gb, "Memory of a node, GB; otherwise this machine's")
+      ->check(CLI::PositiveNumber);
+  add("--step-seconds", request.step_seconds, "Seconds of one rank's step with one micro-batch; otherwise measured")
+      ->check(CLI::PositiveNumber);
+  add("--bandwidth-gbps", request.bandwidth_gbps,
+      "Gbit/s of a rank's link; otherwise measured between the ranks that there are, or assumed")
+      ->check(CLI::PositiveNumber);
+  add("--latency-us", request.latency_us, "Microseconds of one message; otherwise likewise")
+      ->check(CLI::NonNegativeNumber);
+  add("--disk-mb-s", request.disk_mb_s, "MB/s that all ranks together write; otherwise measured")
+      ->check(CLI::PositiveNumber);
   add_common(*command, call);
   command->callback([&call] {
     call.action = [&call](Runtime& runtime) {
       return run_job(runtime, call, false, [&call](Runtime& r, Communicator& comm, JobConfig config) {
-        return plan(r, comm, std::move(config), call.world_size);
+        return plan(r, comm, std::move(config), call.plan);
       });
     };
   });

@@ -3,6 +3,7 @@
 #include <array>
 #include <string_view>
 
+#include "contents.hpp"
 #include "json_value.hpp"
 #include "stored_check.hpp"
 #include "tercet/artifact/packed_model.hpp"
@@ -78,18 +79,21 @@ void copy_tokenizer_files(const fs::path& from, const fs::path& to) {
 
 }  // namespace
 
-void write_dequantized_pt(const fs::path& file, const PackedModel& model) {
+TorchDict dequantized_content(const PackedModel& model, const NamedTensors& tensors) {
   const PackedTensor* tied = tied_embedding(model);
-  const Dequantized dequantized(model);
   TorchDict state;
   at::Tensor head;
-  for (const auto& [name, tensor] : dequantized.tensors) {
+  for (const auto& [name, tensor] : tensors) {
     if (tied != nullptr && name == tied->name) head = tensor;
     state.emplace_back(name, tensor);
   }
-  // As model.state_dict() has it: under its own name, over the same memory, so stored once.
   if (tied != nullptr) state.emplace_back(exported_head_name(model.config.family), head);
-  write_torch_file(file, state, dequantized.values);
+  return state;
+}
+
+void write_dequantized_pt(const fs::path& file, const PackedModel& model) {
+  const Dequantized dequantized(model);
+  write_torch_file(file, dequantized_content(model, dequantized.tensors), dequantized.values);
 }
 
 void write_hf_folder(const fs::path& folder, const PackedModel& model, const fs::path& model_folder,

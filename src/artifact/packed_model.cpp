@@ -3,6 +3,7 @@
 #include <map>
 #include <set>
 
+#include "contents.hpp"
 #include "json_value.hpp"
 #include "packed_reader.hpp"
 #include "stored_check.hpp"
@@ -132,27 +133,33 @@ class Reader {
 
 }  // namespace
 
-void write_packed_model(const std::filesystem::path& file, const PackedModel& model) {
+TorchDict packed_content(const PackedModel& model) {
   TorchDict quantization, codes, scales;
-  std::set<std::string> names;
   for (const PackedTensor& tensor : model.tensors) {
-    check_packed_tensor(tensor, file.string());
-    if (!names.insert(tensor.name).second) {
-      throw DataError("tensor '" + tensor.name + "' would be twice in '" + file.string() + "'");
-    }
     quantization.emplace_back(tensor.name, describe(tensor));
     codes.emplace_back(tensor.name, tensor.stored.codes);
     if (tensor.stored.scales.defined()) scales.emplace_back(tensor.name, tensor.stored.scales);
   }
   const auto architecture = nlohmann::ordered_json::parse(model.config.json);
   const TorchDict config{{"model", to_torch(architecture)}, {"activation_bits", std::int64_t{model.activation_bits}}};
-  write_torch_file(file, TorchDict{{"format", std::string(kFormat)},
-                                   {"version", kVersion},
-                                   {"config", config},
-                                   {"quantization", quantization},
-                                   {"state_dict", codes},
-                                   {"scale_factors", scales},
-                                   {"provenance", to_torch(model.provenance)}});
+  return {{"format", std::string(kFormat)},
+          {"version", kVersion},
+          {"config", config},
+          {"quantization", quantization},
+          {"state_dict", codes},
+          {"scale_factors", scales},
+          {"provenance", to_torch(model.provenance)}};
+}
+
+void write_packed_model(const std::filesystem::path& file, const PackedModel& model) {
+  std::set<std::string> names;
+  for (const PackedTensor& tensor : model.tensors) {
+    check_packed_tensor(tensor, file.string());
+    if (!names.insert(tensor.name).second) {
+      throw DataError("tensor '" + tensor.name + "' would be twice in '" + file.string() + "'");
+    }
+  }
+  write_torch_file(file, packed_content(model));
 }
 
 PackedModel read_packed_model(const std::filesystem::path& file) {

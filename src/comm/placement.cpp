@@ -128,7 +128,28 @@ std::string choose_backend(const std::string& backend, int ranks, bool gpus, boo
   return "nccl";
 }
 
+namespace {
+
+constexpr std::size_t kMostRows = 64;
+
+std::string table_of_hosts(const std::vector<Seat>& seats) {
+  std::map<std::string, std::vector<const Seat*>> hosts;
+  for (const Seat& seat : seats) hosts[seat.host].push_back(&seat);
+  std::vector<std::vector<std::string>> rows = {
+      {"host", "ranks", "first rank", "on GPUs", "cores of the first", "threads"}};
+  for (const auto& [host, ranks] : hosts) {
+    const auto gpus =
+        std::count_if(ranks.begin(), ranks.end(), [](const Seat* seat) { return seat->device_index >= 0; });
+    rows.push_back({host, std::to_string(ranks.size()), std::to_string(ranks.front()->rank), std::to_string(gpus),
+                    ranks.front()->cores, std::to_string(ranks.front()->threads)});
+  }
+  return format_table(rows);
+}
+
+}  // namespace
+
 std::string table_of(const std::vector<Seat>& seats) {
+  if (seats.size() > kMostRows) return table_of_hosts(seats);
   std::vector<std::vector<std::string>> rows = {{"rank", "host", "local rank", "device", "cores", "threads"}};
   for (const Seat& seat : seats) {
     const std::string gpu = seat.device_index < 0 ? "" : " " + seat.gpu_name + " " + seat.gpu_id;

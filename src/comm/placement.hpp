@@ -46,6 +46,7 @@ int threads_for(const Seat& mine, const std::vector<Seat>& seats, int option, co
 // "self", "mpi" or "nccl". Throws ConfigError for a backend that cannot serve the job.
 std::string choose_backend(const std::string& backend, int ranks, bool gpus, bool built_with_nccl);
 
+// A row for each rank; with more than 64 ranks, one for each host.
 std::string table_of(const std::vector<Seat>& seats);
 
 }  // namespace tercet::comm

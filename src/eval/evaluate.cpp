@@ -89,7 +89,7 @@ Evaluation evaluate(Communicator& comm, const Decoder& model, const Windows& win
   const at::NoGradGuard no_grad;
   const auto begin = std::chrono::steady_clock::now();
   const auto batch = static_cast<std::uint64_t>(options.batch);
-  const std::uint64_t batches = (windows.count + batch - 1) / batch;
+  const std::uint64_t batches = batch_count(windows.count, batch);
   const at::Device device = model.parameters().front().value.device();
   std::optional<log::Progress> progress;
   UnitWork work;

@@ -12,6 +12,10 @@ Windows Windows::first(std::uint64_t at_most) const {
   return fewer;
 }
 
+std::uint64_t batch_count(std::uint64_t windows, std::uint64_t batch) {
+  return (windows + batch - 1) / batch;
+}
+
 Windows windows_of(std::vector<std::int32_t> ids, std::int64_t length) {
   const auto shared = std::make_shared<const std::vector<std::int32_t>>(std::move(ids));
   const auto size = static_cast<std::size_t>(length);

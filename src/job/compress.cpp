@@ -128,12 +128,15 @@ void CompressJob::record_ranks() {
                             {"device", runtime_.device()},
                             {"peak_memory_bytes", static_cast<double>(usage.ru_maxrss) * 1024},
                             {"tokens_per_second", rate}};
-  int rank = 0;
-  for (const std::string& wire : comm_.all_gather(mine.dump())) {
+  const std::vector<std::string> wires = comm_.all_gather(mine.dump());
+  if (!comm_.is_root()) return;
+  std::vector<RankRecord> table;
+  for (const std::string& wire : wires) {
     const auto json = nlohmann::json::parse(wire);
-    run_file_.rank(
-        {rank++, json.at("host"), json.at("device"), json.at("peak_memory_bytes"), json.at("tokens_per_second")});
+    table.push_back({static_cast<int>(table.size()), json.at("host"), json.at("device"), json.at("peak_memory_bytes"),
+                     json.at("tokens_per_second")});
   }
+  run_file_.ranks(table);
 }
 
 }  // namespace job

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "compress_job.hpp"
+#include "provenance.hpp"
 #include "tercet/base/file.hpp"
 #include "tercet/base/text.hpp"
 #include "tercet/log/log.hpp"
@@ -53,14 +54,8 @@ std::string files_text(const fs::path& run, const fs::path& artifacts) {
 
 }  // namespace
 
-// Of the job alone, nothing of how it was run: where codes and scales are the same, so is the packed file, to the byte.
 nlohmann::json CompressJob::provenance() const {
-  nlohmann::json producer = build_information();
-  producer.erase("gpus");
-  return {{"model", config_.model.path},
-          {"model_sha256", model_hash_},
-          {"config_fingerprint", fingerprint(config_)},
-          {"producer", producer}};
+  return provenance_of(config_, model_hash_);
 }
 
 RunResults CompressJob::results() const {

@@ -42,7 +42,6 @@ void check_same_vocabulary(const job::LoadedModel& model, const job::LoadedModel
 
 CommandResult evaluate_model(Runtime& runtime, Communicator& comm, const EvaluateRequest& request) {
   std::optional<job::LoadedModel> model, reference;
-  Windows windows;
   on_every_rank(comm, [&] {
     model.emplace(job::load_model(request.model, request.tokenizer, runtime.device()));
     if (!request.against.empty()) {
@@ -50,9 +49,9 @@ CommandResult evaluate_model(Runtime& runtime, Communicator& comm, const Evaluat
       check_same_vocabulary(*model, *reference);
     }
     job::check_positions(model->decoder.config(), request.sequence_length, "--sequence-length");
-    windows = windows_of(tokenize_file(request.data, *model->tokenizer), request.sequence_length)
-                  .first(static_cast<std::uint64_t>(request.windows));
   });
+  const Windows windows = windows_of(tokenize_file(comm, request.data, *model->tokenizer), request.sequence_length)
+                              .first(static_cast<std::uint64_t>(request.windows));
   const Evaluation evaluation =
       evaluate(comm, model->decoder, windows, {request.batch, true}, reference ? &reference->decoder : nullptr);
   return {ExitCode::kPassed, to_json(evaluation), to_text(evaluation)};

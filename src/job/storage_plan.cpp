@@ -56,7 +56,7 @@ LayerRecord describe(const TrainedParameter& parameter, const LayerStatistics* s
   record.rows = master.size(0);
   record.columns = master.size(1);
   record.group_size = parameter.spec->granularity == Granularity::kGroup ? parameter.spec->group_size : 0;
-  const std::uint64_t bytes = expected_bytes(master.sizes().vec(), *parameter.spec);
+  const std::uint64_t bytes = stored_bytes(unfilled(master.sizes().vec(), *parameter.spec));
   record.bits_per_weight = 8.0 * static_cast<double>(bytes) / static_cast<double>(master.numel());
   record.scale_min = scales.min().item<double>();
   record.scale_mean = scales.mean().item<double>();
@@ -94,15 +94,17 @@ std::vector<ParameterPlan> plan_storage(const QuantizationSection& settings, con
   return plan;
 }
 
+bool needs_thresholds(const ParameterPlan& entry) {
+  return entry.spec && entry.spec->format == NumberFormat::kTernary && entry.spec->rule == TernaryRule::kCalibrated;
+}
+
 void add_calibration(Communicator& comm, const std::vector<Parameter>& parameters,
                      const std::vector<LayerStatistics>& statistics, std::vector<ParameterPlan>& plan, WorkLog* done,
                      StopControl* stop) {
   const at::NoGradGuard no_grad;
   std::vector<const LayerStatistics*> layers;
   for (const LayerStatistics& layer : statistics) {
-    const std::optional<FormatSpec>& spec = plan[layer.parameter].spec;
-    if (spec && spec->format == NumberFormat::kTernary && spec->rule == TernaryRule::kCalibrated)
-      layers.push_back(&layer);
+    if (needs_thresholds(plan[layer.parameter])) layers.push_back(&layer);
   }
   UnitWork work;
   work.name = "thresholds";
@@ -126,13 +128,6 @@ void add_calibration(Communicator& comm, const std::vector<Parameter>& parameter
         bytes.tensor(scale_shape(shape[0], shape[1], *plan[layer.parameter].spec), at::kFloat);
     plan[layer.parameter].calibration = {thresholds.to(device), layer.mean_square.to(device)};
   }
-}
-
-std::uint64_t planned_bytes(const std::vector<Parameter>& parameters, const std::vector<ParameterPlan>& plan) {
-  std::uint64_t bytes = 0;
-  for (std::size_t i = 0; i < parameters.size(); ++i)
-    bytes += expected_bytes(output_first_shape(parameters[i]), *plan[i].spec);
-  return bytes;
 }
 
 std::vector<LayerRecord> describe_layers(const Student& student, const std::vector<LayerStatistics>& statistics) {

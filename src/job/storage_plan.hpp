@@ -18,14 +18,13 @@ namespace tercet::job {
 // to quantize.
 std::vector<ParameterPlan> plan_storage(const QuantizationSection& settings, const std::vector<Parameter>& parameters);
 
+bool needs_thresholds(const ParameterPlan& entry);  // ternary by the calibrated rule
+
 // Collective. Adds the calibrated thresholds; layers are shared out over the ranks and the results exchanged. Layers
 // found in `done` are not solved again; `stop` is asked between layers. Both may be null.
 void add_calibration(Communicator& comm, const std::vector<Parameter>& parameters,
                      const std::vector<LayerStatistics>& statistics, std::vector<ParameterPlan>& plan, WorkLog* done,
                      StopControl* stop);
-
-// Bytes of codes and scales of all parameters as they will be stored.
-std::uint64_t planned_bytes(const std::vector<Parameter>& parameters, const std::vector<ParameterPlan>& plan);
 
 // One row per parameter that is stored in fewer than 16 bits: scales of the masters, errors of what the student sees.
 std::vector<LayerRecord> describe_layers(const Student& student, const std::vector<LayerStatistics>& statistics);

@@ -8,8 +8,6 @@
 namespace tercet::job {
 namespace {
 
-constexpr std::uint64_t kSelectionWindows = 48;
-
 // The held-out documents as one stream, at most `tokens` of it.
 std::vector<std::int32_t> held_out_stream(const Dataset& dataset, std::int64_t sequence_length, std::uint64_t tokens) {
   std::vector<std::int64_t> window(static_cast<std::size_t>(sequence_length));
@@ -54,12 +52,10 @@ EvaluationWindows evaluation_windows(Communicator& comm, const JobConfig& config
     cut.selection = left > 0 ? part_of(held_out, cut.measured.count, left) : cut.measured.first(kSelectionWindows);
   } else {
     std::vector<std::int32_t> stream;
-    on_every_rank(comm, [&] {
-      for (const std::string& file : config.data.evaluation) {
-        const std::vector<std::int32_t> ids = tokenize_file(file, tokenizer);
-        stream.insert(stream.end(), ids.begin(), ids.end());
-      }
-    });
+    for (const std::string& file : config.data.evaluation) {
+      const std::vector<std::int32_t> ids = tokenize_file(comm, file, tokenizer);
+      stream.insert(stream.end(), ids.begin(), ids.end());
+    }
     cut.measured = windows_of(std::move(stream), length).first(wanted);
     cut.selection = held_out.count > 0 ? held_out.first(kSelectionWindows) : cut.measured.first(kSelectionWindows);
   }

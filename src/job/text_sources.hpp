@@ -9,6 +9,8 @@ namespace tercet::job {
 
 DatasetOptions dataset_options(const JobConfig& config);
 
+constexpr std::uint64_t kSelectionWindows = 48;  // at most
+
 struct EvaluationWindows {
   Windows measured;   // evaluation.windows of them: what is reported and judged
   Windows selection;  // others, for choosing the best training state; the measured ones only where text is short

@@ -55,4 +55,10 @@ void write_safetensors(const std::filesystem::path& file, const NamedTensors& te
   staged.publish();
 }
 
+std::uint64_t safetensors_bytes(const NamedTensors& tensors, const std::map<std::string, std::string>& metadata) {
+  std::uint64_t bytes = sizeof(std::uint64_t) + header_of(by_width(tensors), metadata, "safetensors").size();
+  for (const auto& [name, tensor] : tensors) bytes += tensor.nbytes();
+  return bytes;
+}
+
 }  // namespace tercet

@@ -1,7 +1,10 @@
 #include <c10/util/Exception.h>
 #include <caffe2/serialize/inline_container.h>
 
+#include <array>
+#include <functional>
 #include <optional>
+#include <utility>
 
 #include "pickle_writer.hpp"
 #include "staged_file.hpp"
@@ -36,16 +39,24 @@ class Sink {
   std::optional<StoreError> failure_;
 };
 
-void write_records(Sink& sink, const PickleWriter& pickle, const DeferredTensors& deferred) {
-  PyTorchStreamWriter zip([&sink](const void* data, std::size_t size) { return sink.write(data, size); });
+using ZipOutput = std::function<std::size_t(const void* data, std::size_t size)>;
+using StorageContent = std::function<PickleWriter::Storage(const PickleWriter::Storage& storage)>;
+
+void write_records(const ZipOutput& output, const PickleWriter& pickle, const StorageContent& content_of) {
+  PyTorchStreamWriter zip(output);
   zip.writeRecord("data.pkl", pickle.pickle().data(), pickle.pickle().size());
   zip.writeRecord("byteorder", "little", 6);
   for (std::size_t i = 0; i < pickle.storages().size(); ++i) {
-    const auto& storage = pickle.storages()[i];
-    const at::Tensor made = storage.keep.is_meta() ? deferred.values(storage.keep) : at::Tensor();
-    zip.writeRecord("data/" + std::to_string(i), made.defined() ? made.const_data_ptr() : storage.data, storage.bytes);
+    const PickleWriter::Storage content = content_of(pickle.storages()[i]);
+    zip.writeRecord("data/" + std::to_string(i), content.data, content.bytes);
   }
   zip.writeEndOfFile();
+}
+
+PickleWriter::Storage content_of(const PickleWriter::Storage& storage, const DeferredTensors& deferred) {
+  if (!storage.keep.is_meta()) return storage;
+  const at::Tensor made = deferred.values(storage.keep);
+  return {made, made.const_data_ptr(), storage.bytes};
 }
 
 }  // namespace
@@ -55,12 +66,35 @@ void write_torch_file(const std::filesystem::path& file, const TorchValue& value
   StagedFile staged(file);
   Sink sink(staged);
   try {
-    write_records(sink, pickle, deferred);
+    write_records([&sink](const void* data, std::size_t size) { return sink.write(data, size); }, pickle,
+                  [&deferred](const PickleWriter::Storage& storage) { return content_of(storage, deferred); });
   } catch (const c10::Error& error) {
     throw StoreError("cannot write '" + file.string() + "'", error.what_without_backtrace());
   }
   sink.check();
   staged.publish();
+}
+
+// The same archive with short records: records begin at multiples of 64 bytes, so taking a multiple of 64 out of one
+// moves all that follows and changes nothing else.
+std::uint64_t torch_file_bytes(const TorchValue& value) {
+  static constexpr std::size_t kAlignment = 64;
+  static constexpr std::array<char, 2 * kAlignment> kZeros{};
+  const PickleWriter pickle(value);
+  std::uint64_t written = 0, left_out = 0;
+  write_records(
+      [&written](const void*, std::size_t size) {
+        written += size;
+        return size;
+      },
+      pickle,
+      [&left_out](const PickleWriter::Storage& storage) {
+        const std::size_t kept =
+            storage.bytes < kZeros.size() ? storage.bytes : kAlignment + storage.bytes % kAlignment;
+        left_out += storage.bytes - kept;
+        return PickleWriter::Storage{storage.keep, kZeros.data(), kept};
+      });
+  return written + left_out;
 }
 
 }  // namespace tercet

@@ -1,7 +1,6 @@
 #include "tercet/quant/format.hpp"
 
 #include <array>
-#include <numeric>
 #include <utility>
 
 #include "tercet/base/error.hpp"
@@ -38,10 +37,6 @@ Enum value_of(const Names<Enum, N>& names, const std::string& wanted, const std:
   throw DataError("unknown " + what + " '" + wanted + "'", "known are " + known);
 }
 
-std::int64_t element_count(const std::vector<std::int64_t>& shape) {
-  return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
-}
-
 }  // namespace
 
 std::string to_string(NumberFormat format) {
@@ -74,14 +69,6 @@ std::vector<std::int64_t> scale_shape(std::int64_t rows, std::int64_t columns, c
 
 std::uint64_t stored_bytes(const StoredTensor& stored) {
   return stored.codes.nbytes() + (stored.scales.defined() ? stored.scales.nbytes() : 0);
-}
-
-std::uint64_t expected_bytes(const std::vector<std::int64_t>& shape, const FormatSpec& spec) {
-  const auto elements = static_cast<std::uint64_t>(element_count(shape));
-  if (spec.format == NumberFormat::kFloat16 || shape.size() != 2) return 2 * elements;
-  if (spec.format == NumberFormat::kInt8) return elements + 2 * static_cast<std::uint64_t>(shape[0]);
-  const auto codes = static_cast<std::uint64_t>(shape[0] * ((shape[1] + 3) / 4));
-  return codes + 2 * static_cast<std::uint64_t>(element_count(scale_shape(shape[0], shape[1], spec)));
 }
 
 }  // namespace tercet

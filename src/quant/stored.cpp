@@ -120,6 +120,24 @@ StoredTensor store(const at::Tensor& value, const FormatSpec& spec, const Ternar
   return store_float16(value);
 }
 
+StoredTensor unfilled(const std::vector<std::int64_t>& shape, const FormatSpec& spec) {
+  const auto empty = [](const std::vector<std::int64_t>& sizes, at::ScalarType type) {
+    return at::empty(sizes, at::TensorOptions(type).device(at::kMeta));
+  };
+  if (spec.format == NumberFormat::kFloat16) return {spec, shape, empty(shape, at::kHalf), {}};
+  StoredTensor stored{spec, shape, {}, {}};
+  check_matrix_shape(stored);
+  const std::int64_t rows = shape[0], columns = shape[1];
+  if (spec.format == NumberFormat::kInt8) {
+    stored.codes = empty(shape, at::kChar);
+    stored.scales = empty({rows, 1}, at::kHalf);
+  } else {
+    stored.codes = empty({rows, (columns + 3) / 4}, at::kByte);
+    stored.scales = empty(scale_shape(rows, columns, spec), at::kHalf);
+  }
+  return stored;
+}
+
 at::Tensor unpack_trits(const StoredTensor& stored) {
   check_matrix_shape(stored);
   const std::int64_t rows = stored.shape[0], columns = stored.shape[1], bytes = (columns + 3) / 4;

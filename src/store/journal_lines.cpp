@@ -17,6 +17,7 @@ nlohmann::json record_line(const char* kind, const Record& record) {
 }
 
 void replace_rank(std::vector<RankRecord>& ranks, RankRecord record) {
+  if (ranks.empty() || ranks.back().rank < record.rank) return ranks.push_back(std::move(record));  // the usual case
   const auto same = std::find_if(ranks.begin(), ranks.end(), [&](const auto& r) { return r.rank == record.rank; });
   if (same != ranks.end()) {
     *same = std::move(record);

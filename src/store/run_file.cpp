@@ -209,12 +209,14 @@ void RunFile::gates(const std::vector<GateRecord>& table) {
   state_->change([state = state_.get(), table] { store::write_records(state->file.get(), "gates", table); });
 }
 
-void RunFile::rank(const RankRecord& record) {
+void RunFile::ranks(const std::vector<RankRecord>& records) {
   if (!state_) return;
   const double now = seconds_since_1970();
-  nlohmann::json line = store::journal_line(record);
-  store::apply_line(state_->known, line);
-  state_->journal_record(std::move(line), now);
+  for (const RankRecord& record : records) {
+    nlohmann::json line = store::journal_line(record);
+    store::apply_line(state_->known, line);
+    state_->journal_record(std::move(line), now);
+  }
   state_->change([state = state_.get()] { store::write_records(state->file.get(), "ranks", state->known.ranks); });
 }
 

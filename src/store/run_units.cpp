@@ -11,16 +11,20 @@ std::string key_of(const UnitWork& work, std::uint64_t unit) {
   return work.name + "/" + std::to_string(unit);
 }
 
-// Every `size`-th of the units, beginning with this rank's.
 std::vector<std::uint64_t> dealt(const std::vector<std::uint64_t>& units, const Communicator& comm) {
   std::vector<std::uint64_t> mine;
-  for (auto i = static_cast<std::size_t>(comm.rank()); i < units.size(); i += static_cast<std::size_t>(comm.size())) {
-    mine.push_back(units[i]);
+  for (std::size_t place = 0; place < units.size(); ++place) {
+    if (owner_of_unit(place, comm.size()) == comm.rank()) mine.push_back(units[place]);
   }
   return mine;
 }
 
 }  // namespace
+
+// In turn, so that each rank has some early and some late ones, and all have as many in every round.
+int owner_of_unit(std::uint64_t place, int ranks) {
+  return static_cast<int>(place % static_cast<std::uint64_t>(ranks));
+}
 
 void run_units(Communicator& comm, const UnitWork& work, WorkLog* log, StopControl* stop) {
   std::vector<std::uint64_t> known, missing;  // the same on all ranks

@@ -1,6 +1,7 @@
 #include "tercet/text/dataset.hpp"
 
 #include <cmath>
+#include <cstring>
 #include <numeric>
 
 #include "tercet/base/error.hpp"
@@ -155,6 +156,16 @@ std::vector<std::int32_t> tokenize_file(const fs::path& path, const Tokenizer& t
   text::require_utf8(content.view(), path);
   std::vector<std::int32_t> ids;
   tokenizer.encode(content.view(), ids);
+  return ids;
+}
+
+std::vector<std::int32_t> tokenize_file(Communicator& comm, const fs::path& path, const Tokenizer& tokenizer) {
+  const std::string wire = on_root(comm, [&] {
+    const std::vector<std::int32_t> ids = tokenize_file(path, tokenizer);
+    return std::string(reinterpret_cast<const char*>(ids.data()), ids.size() * sizeof(std::int32_t));
+  });
+  std::vector<std::int32_t> ids(wire.size() / sizeof(std::int32_t));
+  std::memcpy(ids.data(), wire.data(), wire.size());
   return ids;
 }
 

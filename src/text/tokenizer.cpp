@@ -1,5 +1,6 @@
 #include "tercet/text/tokenizer.hpp"
 
+#include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
 
@@ -135,23 +136,39 @@ void write_byte_tokenizer(const fs::path& folder) {
   write_file_atomically(folder / "tokenizer_config.json", settings.dump(1));
 }
 
-void copy_tokenizer(const fs::path& folder, const fs::path& target) {
-  static constexpr std::array kReadBefore = {"tokenizer.json", "tokenizer.model", "vocab.json",           "merges.txt",
-                                             "encoder.json",   "vocab.bpe",       "tokenizer_config.json"};
-  static constexpr std::array kNotRead = {"special_tokens_map.json", "added_tokens.json"};
-  std::error_code error;
-  fs::create_directories(target, error);
-  if (error) throw StoreError("cannot create '" + target.string() + "'", error.message());
-  for (const char* name : kReadBefore) {
-    if (fs::exists(folder / name)) write_file_atomically(target / name, MappedFile(folder / name).text());
+namespace {
+
+// Files that were read, within bounds, when the tokenizer was opened.
+constexpr std::array kReadFiles = {"tokenizer.json", "tokenizer.model", "vocab.json",           "merges.txt",
+                                   "encoder.json",   "vocab.bpe",       "tokenizer_config.json"};
+constexpr std::array kOtherFiles = {"special_tokens_map.json", "added_tokens.json"};
+
+}  // namespace
+
+std::vector<fs::path> tokenizer_files(const fs::path& folder) {
+  std::vector<fs::path> files;
+  for (const char* name : kReadFiles) {
+    if (fs::exists(folder / name)) files.push_back(folder / name);
   }
-  for (const char* name : kNotRead) {
-    if (fs::exists(folder / name)) copy_unread(folder, name, target);
+  for (const char* name : kOtherFiles) {
+    if (fs::exists(folder / name)) files.push_back(folder / name);
   }
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
-    if (!name.starts_with("chat_template") || !entry.is_regular_file()) continue;
-    copy_unread(folder, name, target);
+    if (name.starts_with("chat_template") && entry.is_regular_file()) files.push_back(entry.path());
+  }
+  return files;
+}
+
+void copy_tokenizer(const fs::path& folder, const fs::path& target) {
+  std::error_code error;
+  fs::create_directories(target, error);
+  if (error) throw StoreError("cannot create '" + target.string() + "'", error.message());
+  for (const fs::path& file : tokenizer_files(folder)) {
+    const std::string name = file.filename().string();
+    const bool read = std::find(kReadFiles.begin(), kReadFiles.end(), name) != kReadFiles.end();
+    if (read) write_file_atomically(target / name, MappedFile(file).text());
+    if (!read) copy_unread(folder, name, target);
   }
 }
 

@@ -55,9 +55,8 @@ class FinishedHook final : public torch::autograd::PostAccumulateGradHook {
 
 }  // namespace
 
-GradientBuckets::GradientBuckets(Communicator& comm, std::vector<TrainedParameter>& parameters,
-                                 std::uint64_t bucket_bytes)
-    : state_(std::make_shared<State>(comm)) {
+std::vector<std::vector<TrainedParameter*>> cut_into_buckets(std::vector<TrainedParameter>& parameters,
+                                                             std::uint64_t bucket_bytes) {
   std::vector<std::vector<TrainedParameter*>> groups;
   std::uint64_t filled = 0;
   for (auto parameter = parameters.rbegin(); parameter != parameters.rend(); ++parameter) {
@@ -69,7 +68,13 @@ GradientBuckets::GradientBuckets(Communicator& comm, std::vector<TrainedParamete
     groups.back().push_back(&*parameter);
     filled += bytes;
   }
-  for (const auto& group : groups) {
+  return groups;
+}
+
+GradientBuckets::GradientBuckets(Communicator& comm, std::vector<TrainedParameter>& parameters,
+                                 std::uint64_t bucket_bytes)
+    : state_(std::make_shared<State>(comm)) {
+  for (const auto& group : cut_into_buckets(parameters, bucket_bytes)) {
     std::int64_t elements = 0;
     for (const TrainedParameter* parameter : group) elements += parameter->seen.numel();
     State::Bucket bucket;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <string>
@@ -105,6 +106,19 @@ TEST(Backend, FollowsRanksAndDevices) {
   EXPECT_MENTIONS(error_of([] { choose_backend("mpi", 2, true, true); }), "never given device memory");
   EXPECT_MENTIONS(error_of([] { choose_backend("nccl", 2, false, true); }), "needs a GPU");
   EXPECT_MENTIONS(error_of([] { choose_backend("gloo", 2, false, true); }), "choose auto, self, mpi or nccl");
+}
+
+TEST(Table, HasARowForEachRankOrForEachHostOfMany) {
+  std::vector<Seat> seats;
+  for (int rank = 0; rank < 128; ++rank) {
+    seats.push_back(seat(rank, "node" + std::to_string(rank / 8), rank % 8, 8, 0));
+  }
+  const std::string hosts = table_of(seats);
+  EXPECT_EQ(std::count(hosts.begin(), hosts.end(), '\n'), 2 + 16) << hosts;
+  EXPECT_TRUE(contains(hosts, "node15")) << hosts;
+  seats.resize(12);
+  const std::string ranks = table_of(seats);
+  EXPECT_EQ(std::count(ranks.begin(), ranks.end(), '\n'), 2 + 12) << ranks;
 }
 
 TEST(Affinity, CountsTheCoresItNames) {

@@ -25,7 +25,7 @@ class ReportOfARun : public testing::Test {
     run.metric({"training/loss", 10, 2.5, "nats"});
     run.metric({"training/loss", 20, 2.25, "nats"});
     run.stage({"training", 0, 125});
-    run.rank({0, "node7", "cpu", 1.5e9, 4321});
+    run.ranks({{0, "node7", "cpu", 1.5e9, 4321}});
     if (!finished) return;
     run.layers(
         {{"model.layers.3.mlp.up_proj.weight", "mlp.up", "ternary", 512, 192, 128, 2.125, 0, 0, 0, 0.31, 0.44, 0.41}});

@@ -41,8 +41,7 @@ void record_everything(RunFile& run) {
   run.layers({layer("model.layers.0.self_attn.q_proj.weight", 0.4), layer("b", kNaN)});
   run.gates({{"compression", "pass", "fail", 9.25, 6, ">= 6", "1 B of 9 B"},
              {"accuracy", "fail", "warn", kNaN, 0.95, ">= 0.95", "not measured"}});
-  run.rank({0, "node1", "cpu", 1e9, 1234.5});
-  run.rank({1, "node2", "cuda:0", 2e9, 2345.5});
+  run.ranks({{0, "node1", "cpu", 1e9, 1234.5}, {1, "node2", "cuda:0", 2e9, 2345.5}});
 }
 
 void record_sample(const fs::path& folder) {
@@ -127,7 +126,7 @@ TEST(RunFile, ReplacesTablesAndTheRowOfARank) {
   record_everything(run);
   run.layers({layer("only", 0.1)});
   run.gates({});
-  run.rank({1, "node3", "cpu", 3e9, 1.0});
+  run.ranks({{1, "node3", "cpu", 3e9, 1.0}});
   run.provenance("config", 7);
   const RunRecord read = read_run_file(folder.path() / "run.h5");
   ASSERT_EQ(read.layers.size(), 1u);

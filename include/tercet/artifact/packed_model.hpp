@@ -47,6 +47,13 @@ void write_dequantized_pt(const std::filesystem::path& file, const PackedModel& 
 void write_hf_folder(const std::filesystem::path& folder, const PackedModel& model,
                      const std::filesystem::path& model_folder, const std::filesystem::path& tokenizer_folder);
 
+struct ArtifactBytes {
+  std::uint64_t packed = 0, dequantized = 0, safetensors = 0;
+};
+// Bytes of the files that the three writers above make of `model`. Only names, types and shapes matter: the tensors
+// may be on the meta device.
+ArtifactBytes artifact_bytes(const PackedModel& model);
+
 // The independent check of a written artifact folder: opens every file anew, compares the dequantized tensors bit by
 // bit with what the packed codes and scales stand for, checks hashes in compression_metadata.json. Returns the
 // findings; empty: all well.

@@ -23,6 +23,8 @@ struct Windows {
 
   Windows first(std::uint64_t at_most) const;  // 0: all
 };
+// Batches of `batch` windows, which ranks share out in contiguous runs.
+std::uint64_t batch_count(std::uint64_t windows, std::uint64_t batch);
 Windows windows_of(std::vector<std::int32_t> ids, std::int64_t length);
 Windows held_out_windows(const Dataset& dataset, std::int64_t length);
 

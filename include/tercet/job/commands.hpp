@@ -26,9 +26,19 @@ struct CommandResult {
 // existing run directory of the same job it goes on from what is there.
 CommandResult compress(Runtime& runtime, Communicator& comm, JobConfig config);
 
-// Checks everything that can be checked without doing the work: memory per rank, bytes per artifact, expected time.
-// `world_size` 0: the ranks there are; otherwise as if there were that many.
-CommandResult plan(Runtime& runtime, Communicator& comm, JobConfig config, int world_size);
+struct PlanRequest {
+  int world_size = 0;         // pretended ranks; 0: those that there are
+  int ranks_per_node = 0;     // 0: as many as share a node now
+  double node_memory_gb = 0;  // of a node of the job; 0: this machine's
+  double step_seconds = 0;    // of one rank with one micro-batch; 0: measured
+  double bandwidth_gbps = 0;  // of one rank's link, Gbit/s; 0: measured between the ranks that there are, or assumed
+  double latency_us = -1;     // of one message; negative: likewise
+  double disk_mb_s = 0;       // that all ranks write together, MB/s; 0: measured
+};
+
+// Checks what can be checked without doing the work: settings, shares of every rank, memory, bytes on disk, time of a
+// step on 1 to N ranks. Throws one ConfigError for everything that would keep the job from running.
+CommandResult plan(Runtime& runtime, Communicator& comm, JobConfig config, const PlanRequest& request);
 
 // Trains a Llama-shaped model from scratch and writes a Hugging Face folder to config.output.
 CommandResult pretrain(Runtime& runtime, Communicator& comm, JobConfig config);

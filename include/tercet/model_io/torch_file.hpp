@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -33,6 +34,10 @@ TorchValue read_torch_file(const std::filesystem::path& file);
 // Writes dicts, lists, scalars, strings and tensors; those of `deferred` are made as they are written. Temporary name,
 // fsync, rename. Throws StoreError.
 void write_torch_file(const std::filesystem::path& file, const TorchValue& value, const DeferredTensors& deferred = {});
+
+// Bytes of the file that write_torch_file makes of `value`; only shapes matter, no tensor's content is read. Exact
+// below 4 GB; above, some fields are wider and a hundred bytes per tensor may be missing.
+std::uint64_t torch_file_bytes(const TorchValue& value);
 
 // The entry of a dict; throws DataError naming `where` if absent or of another type.
 const TorchValue& torch_entry(const TorchDict& dict, const std::string& key, const std::string& where);

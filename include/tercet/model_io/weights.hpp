@@ -42,5 +42,7 @@ using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 // `deferred` are made as they are written. metadata values are strings; {"format": "pt"} is always added.
 void write_safetensors(const std::filesystem::path& file, const NamedTensors& tensors,
                        const std::map<std::string, std::string>& metadata = {}, const DeferredTensors& deferred = {});
+// Bytes of the file that write_safetensors makes; only names, types and shapes matter.
+std::uint64_t safetensors_bytes(const NamedTensors& tensors, const std::map<std::string, std::string>& metadata = {});
 
 }  // namespace tercet

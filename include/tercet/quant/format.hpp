@@ -78,9 +78,10 @@ at::Tensor unpack_trits(const StoredTensor& stored);  // int8 [out, in]
 // The values that the stored form stands for, as float32, each exactly representable in fp16 (int8: Q * s rounded to
 // fp16).
 at::Tensor dequantize(const StoredTensor& stored);
+// Codes and scales of a value of this shape in their types and sizes, without memory (on the meta device).
+StoredTensor unfilled(const std::vector<std::int64_t>& shape, const FormatSpec& spec);
 // Bytes of codes and scales.
 std::uint64_t stored_bytes(const StoredTensor& stored);
-std::uint64_t expected_bytes(const std::vector<std::int64_t>& shape, const FormatSpec& spec);
 // Scale blocks in one row: 1 by tensor and channel, ceil(in / group_size) by group.
 std::int64_t blocks_per_row(std::int64_t columns, const FormatSpec& spec);
 // Shape of the scales of a [rows, columns] matrix: [1], [rows, 1] or [rows, groups].

@@ -70,7 +70,7 @@ class RunFile {
   void layers(const std::vector<LayerRecord>& table);  // replaces the table
   void stage(const StageRecord& record);
   void gates(const std::vector<GateRecord>& table);                      // replaces the table
-  void rank(const RankRecord& record);                                   // replaces what is known of that rank
+  void ranks(const std::vector<RankRecord>& records);                    // replaces what is known of those ranks
   void provenance(const std::string& key, const nlohmann::json& value);  // config, data, hashes, versions
 
  private:

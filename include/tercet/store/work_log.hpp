@@ -65,6 +65,9 @@ struct UnitWork {
   std::function<void(std::uint64_t done, std::uint64_t of)> progress;      // of this rank; may be empty
 };
 
+// The rank that gets the `place`-th of the units that are dealt out.
+int owner_of_unit(std::uint64_t place, int ranks);
+
 // Collective. Every unit is given to `take` on exactly one rank: those in `log` are read and shared out, the others
 // computed, shared out, and added to `log`. After each round of units (one per rank) all ranks look for errors, which
 // all throw, and ask `stop`. Both may be null.

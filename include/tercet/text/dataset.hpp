@@ -99,5 +99,8 @@ ShardRange shards_of_rank(std::uint64_t shards, int rank, int world_size);
 // The evaluation protocol on one text file: all ids in one stream, no BOS, non-overlapping windows of `length`, at most
 // `windows` (0: all). The file is read as one text (invalid UTF-8 is a DataError).
 std::vector<std::int32_t> tokenize_file(const std::filesystem::path& path, const Tokenizer& tokenizer);
+// Collective. The same, tokenized by rank 0 and sent to all.
+std::vector<std::int32_t> tokenize_file(Communicator& comm, const std::filesystem::path& path,
+                                        const Tokenizer& tokenizer);
 
 }  // namespace tercet

@@ -31,6 +31,8 @@ std::unique_ptr<Tokenizer> open_tokenizer(const std::filesystem::path& folder);
 // "<|endoftext|>" (id 256). Loads in transformers and here.
 void write_byte_tokenizer(const std::filesystem::path& folder);
 
+// The tokenizer files of a model folder: what copy_tokenizer copies.
+std::vector<std::filesystem::path> tokenizer_files(const std::filesystem::path& folder);
 // The tokenizer files of a model folder, copied into `target` (tokenizer.json, tokenizer.model, vocab.json, merges.txt,
 // tokenizer_config.json, special_tokens_map.json, added_tokens.json, chat_template*; those that exist).
 void copy_tokenizer(const std::filesystem::path& folder, const std::filesystem::path& target);

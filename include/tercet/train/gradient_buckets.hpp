@@ -13,10 +13,13 @@
 
 namespace tercet {
 
+// The parameters of each bucket: at most `bucket_bytes` (a larger gradient has its own), in reverse order of the
+// parameters, which is the order in which backward finishes them.
+std::vector<std::vector<TrainedParameter*>> cut_into_buckets(std::vector<TrainedParameter>& parameters,
+                                                             std::uint64_t bucket_bytes);
+
 class GradientBuckets {
  public:
-  // Buckets of at most `bucket_bytes` (a larger gradient has its own), in reverse order of the parameters: the order in
-  // which backward finishes them.
   GradientBuckets(Communicator& comm, std::vector<TrainedParameter>& parameters, std::uint64_t bucket_bytes);
   ~GradientBuckets();
   GradientBuckets(const GradientBuckets&) = delete;

@@ -1,0 +1,62 @@
+#include "disk_plan.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <numeric>
+
+#include "tercet/text/tokenizer.hpp"
+
+namespace tercet::job {
+namespace {
+
+constexpr std::uint64_t kBytesPerStep = 1500;  // seven figures in the journal and in run.h5
+constexpr std::uint64_t kBytesPerLog = 4000;   // of each rank
+
+std::uint64_t tokenizer_bytes(const std::filesystem::path& folder) {
+  const auto files = tokenizer_files(folder);
+  return std::accumulate(files.begin(), files.end(), std::uint64_t{0},
+                         [](std::uint64_t sum, const auto& file) { return sum + std::filesystem::file_size(file); });
+}
+
+// What each calibration shard leaves of each layer: the sums of squares of its inputs.
+std::uint64_t shard_bytes(const PlannedJob& job) {
+  std::uint64_t bytes = 0;
+  for (const Parameter& parameter : job.model.decoder.parameters()) {
+    if (!is_block_linear(parameter.role)) continue;
+    bytes += 8 * static_cast<std::uint64_t>(parameter.value.size(parameter.input_first ? 0 : 1)) + 16;
+  }
+  return bytes;
+}
+
+}  // namespace
+
+std::uint64_t DiskPlan::total() const {
+  std::uint64_t bytes =
+      static_cast<std::uint64_t>(checkpoints) * checkpoint.bytes() + token_cache + unfinished + records;
+  for (const DiskItem& item : artifacts) bytes += item.bytes;
+  return bytes;
+}
+
+DiskPlan plan_disk(const PlannedJob& job) {
+  const ArtifactBytes files = artifact_bytes(planned_artifact(job));
+  const std::uint64_t tokenizer = tokenizer_bytes(job.model.location.tokenizer);
+  DiskPlan plan;
+  plan.artifacts = {{kPackedFile, files.packed},
+                    {kDequantizedFile, files.dequantized},
+                    {"hf/model.safetensors", files.safetensors},
+                    {"tokenizer, twice", 2 * tokenizer}};
+  const std::int64_t steps = job.training.schedule.total_steps;
+  if (steps > 0 && job.training.checkpoint_every > 0) {
+    plan.checkpoint = checkpoint_size(planned_state(job), job.ranks);
+    const std::int64_t saved = (steps + job.training.checkpoint_every - 1) / job.training.checkpoint_every;
+    plan.checkpoints = std::min<std::int64_t>(job.training.checkpoint.keep, saved) + 1;
+  }
+  const std::uint64_t id_bytes = job.model.tokenizer->vocab_size() <= 1 << 16 ? 2 : 4;
+  plan.token_cache = id_bytes * job.text_tokens();
+  plan.unfinished = plan.token_cache + static_cast<std::uint64_t>(job.config.calibration.shards) * shard_bytes(job);
+  plan.records =
+      static_cast<std::uint64_t>(steps) * kBytesPerStep + static_cast<std::uint64_t>(job.ranks) * kBytesPerLog;
+  return plan;
+}
+
+}  // namespace tercet::job

@@ -1,0 +1,124 @@
+#include "planned_job.hpp"
+
+#include <ATen/ops/empty.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <numeric>
+#include <utility>
+
+#include "provenance.hpp"
+#include "tercet/base/error.hpp"
+#include "tercet/base/hash.hpp"
+#include "text_sources.hpp"
+#include "training_options.hpp"
+
+namespace tercet::job {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t kBlockBytes = 1 << 20;  // of text that one rank tokenizes in one go
+
+at::Tensor without_memory(const at::Tensor& tensor) {
+  return at::empty(tensor.sizes(), tensor.options().device(at::kMeta).requires_grad(false));
+}
+
+TrainerOptions planned_training(const JobConfig& config, const std::string& device) {
+  TrainerOptions none;
+  none.sequence_length = config.data.sequence_length;
+  none.schedule.total_steps = 0;
+  const TrainingSection& training = config.training;
+  const bool at_least_one_step = training.tokens >= training.global_batch_tokens;
+  if (!training.enabled || !at_least_one_step) return none;
+  return training_options(config, device, fs::path(config.output) / "checkpoints", "");
+}
+
+std::uint64_t held_out_tokens(const PlannedJob& job) {
+  return static_cast<std::uint64_t>(job.config.data.held_out_fraction * static_cast<double>(job.text_tokens()));
+}
+
+}  // namespace
+
+std::uint64_t PlannedJob::text_tokens() const {
+  return std::accumulate(sources.begin(), sources.end(), std::uint64_t{0},
+                         [](std::uint64_t sum, const TextEstimate& source) { return sum + source.tokens; });
+}
+
+PlannedJob plan_job(JobConfig config, const std::string& device, int ranks) {
+  LoadedModel model = load_model(config.model.path, config.model.tokenizer, device);
+  PlannedJob job{std::move(config), device, ranks, std::move(model), {}, {}, {}, 0};
+  adapt_to_size(job.config, job.model.decoder.parameter_count());
+  job.storage = plan_storage(job.config.quantization, job.model.decoder.parameters());
+  job.training = planned_training(job.config, device);
+  for (const TextSource& source : dataset_options(job.config).sources) {
+    job.sources.push_back(estimate_text(source, *job.model.tokenizer));
+  }
+  job.evaluation_tokens = held_out_tokens(job);
+  if (!job.config.data.evaluation.empty()) job.evaluation_tokens = 0;
+  for (const std::string& file : job.config.data.evaluation) {
+    job.evaluation_tokens += estimate_text({file, 1.0, "text"}, *job.model.tokenizer).tokens;
+  }
+  return job;
+}
+
+std::vector<TrainedParameter> planned_parameters(const PlannedJob& job) {
+  std::vector<TrainedParameter> parameters;
+  for (std::size_t i = 0; i < job.storage.size(); ++i) {
+    const Parameter& parameter = job.model.decoder.parameters()[i];
+    parameters.push_back({parameter.name,
+                          parameter.role,
+                          parameter.input_first,
+                          job.storage[i].spec,
+                          {},
+                          without_memory(parameter.value),
+                          without_memory(parameter.value)});
+  }
+  return parameters;
+}
+
+StateTensors planned_state(const PlannedJob& job) {
+  if (job.training.schedule.total_steps == 0) return {};
+  std::vector<TrainedParameter> parameters = planned_parameters(job);
+  StateTensors state = make_optimizer(parameters, job.training.optimizer, job.ranks)->state();
+  for (const TrainedParameter& parameter : parameters) {
+    state.emplace_back("master." + parameter.name, parameter.master);
+    state.emplace_back("best." + parameter.name, parameter.master);
+  }
+  return state;
+}
+
+PackedModel planned_artifact(const PlannedJob& job) {
+  PackedModel packed;
+  packed.config = job.model.decoder.config();
+  packed.activation_bits = static_cast<int>(job.config.quantization.activation_bits);
+  packed.provenance = provenance_of(job.config, std::string(64, '0'));
+  for (std::size_t i = 0; i < job.storage.size(); ++i) {
+    const Parameter& parameter = job.model.decoder.parameters()[i];
+    std::vector<std::int64_t> shape = parameter.value.sizes().vec();
+    if (parameter.input_first) std::reverse(shape.begin(), shape.end());
+    packed.tensors.push_back(
+        {parameter.name, to_string(parameter.role), parameter.input_first, unfilled(shape, *job.storage[i].spec)});
+  }
+  return packed;
+}
+
+WorldItems items_of(const PlannedJob& job) {
+  WorldItems items;
+  items.calibration_samples = static_cast<std::uint64_t>(job.config.calibration.samples.value_or(0));
+  items.calibration_shards = static_cast<std::uint64_t>(job.config.calibration.shards);
+  if (job.training.schedule.total_steps > 0) {
+    items.sequences_per_step = static_cast<std::uint64_t>(job.training.sequences_per_step);
+  }
+  const auto wanted = static_cast<std::uint64_t>(job.config.evaluation.windows);
+  const std::uint64_t there = job.evaluation_tokens / static_cast<std::uint64_t>(job.config.evaluation.sequence_length);
+  items.evaluation_windows = wanted == 0 ? there : std::min(wanted, there);
+  items.selection_windows = std::min(kSelectionWindows, there);
+  items.evaluation_batch = static_cast<std::uint64_t>(job.config.evaluation.batch);
+  items.calibrated_layers =
+      static_cast<std::uint64_t>(std::count_if(job.storage.begin(), job.storage.end(), needs_thresholds));
+  for (const TextEstimate& source : job.sources) items.text_blocks += 1 + source.bytes / kBlockBytes;
+  return items;
+}
+
+}  // namespace tercet::job
