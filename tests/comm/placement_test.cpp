@@ -115,7 +115,7 @@ TEST(Table, HasARowForEachRankOrForEachHostOfMany) {
   }
   const std::string hosts = table_of(seats);
   EXPECT_EQ(std::count(hosts.begin(), hosts.end(), '\n'), 2 + 16) << hosts;
-  EXPECT_TRUE(contains(hosts, "node15")) << hosts;
+  EXPECT_MENTIONS(hosts, "node15");
   seats.resize(12);
   const std::string ranks = table_of(seats);
   EXPECT_EQ(std::count(ranks.begin(), ranks.end(), '\n'), 2 + 12) << ranks;

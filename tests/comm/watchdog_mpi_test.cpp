@@ -37,7 +37,9 @@ TEST(Watchdog, RankZeroLearnsWhereEveryRankIs) {
       }
       return true;
     };
-    if (world.is_root()) EXPECT_TRUE(comes_true(knows_all)) << table_of(watchdog.ranks());
+    if (world.is_root()) {
+      EXPECT_TRUE(comes_true(knows_all)) << table_of(watchdog.ranks());
+    }
     world.idle_barrier();
   }
   EXPECT_EQ(watchdog.keeps_watch(), world.is_root());

@@ -123,7 +123,7 @@ const FamilyMistake kMistakes[] = {
      "job.yaml:1:1: output: must not be the folder of model 'a' or lie inside it: the original is never written to"},
 };
 INSTANTIATE_TEST_SUITE_P(Families, EachFamilyMistake, testing::ValuesIn(kMistakes),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& mistake) { return std::string(mistake.param.name); });
 
 TEST(FamilyMistakes, OfTheCombinationAreSaidOnceWithTheFirstElementThatHasThem) {
   EXPECT_EQ(

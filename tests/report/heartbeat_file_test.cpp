@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "sample_run.hpp"
+#include "support/scratch_folder.hpp"
 #include "tercet/base/file.hpp"
 #include "tercet/report/status.hpp"
 

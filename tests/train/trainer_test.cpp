@@ -173,7 +173,7 @@ TEST(Training, ResumedFromACheckpointEqualsTheUninterruptedRunToTheBit) {
 
 TEST(Training, ReportsEachCheckpointWhetherWrittenBesideItOrNot) {
   for (const bool asynchronous : {true, false}) {
-    const test::Scratch folder;
+    const test::ScratchFolder folder;
     TrainerOptions options = short_run(6);
     options.checkpoint_every = 2;
     options.checkpoint = {folder.path(), 2, asynchronous};

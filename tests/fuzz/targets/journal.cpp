@@ -15,7 +15,7 @@ std::vector<std::string> seeds() {
     run.stage({"calibration", 0, 1.5});
     run.layers({LayerRecord{"model.up", "up", "ternary", 8, 8, 4, 2.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6}});
     run.gates({GateRecord{"sparsity", "pass", "fail", 0.4, 0.25, "0.25 to 0.45", "fine"}});
-    run.rank({0, "host", "cpu", 1e6, 10});
+    run.ranks({{0, "host", "cpu", 1e6, 10}});
   }
   const std::string journal = content_of(folder / "journal.jsonl");
   std::filesystem::remove_all(folder);

@@ -48,7 +48,7 @@ void read(std::string_view input) {
     return sound_archive().storage(key, type, elements);
   };
   const TorchValue value = PickleReader(input, "data.pkl", storage).read();
-  (void)dequantized_tensors(packed_model_of(value, "packed.pt", 4096));
+  for (const PackedTensor& tensor : packed_model_of(value, "packed.pt", 4096).tensors) (void)dequantize(tensor.stored);
 }
 
 const Registration kTarget({"packed_model", seeds, read});
