@@ -1,6 +1,7 @@
 #include "family_state.hpp"
 
 #include <algorithm>
+#include <fstream>
 #include <set>
 
 #include "tercet/base/error.hpp"
@@ -78,13 +79,23 @@ std::size_t finished_stages(const fs::path& run) {
   return names.size();
 }
 
+// The head of a log of work, its first line, comes back with each attempt.
+std::uintmax_t bytes_of_head(const fs::path& log) {
+  std::ifstream file(log, std::ios::binary);
+  std::string head;
+  std::getline(file, head);
+  return head.size() + (file.eof() ? 0 : 1);
+}
+
 // The logs of finished units of work grow by what was not computed before.
 std::uintmax_t finished_work(const fs::path& run) {
   std::error_code absent;
   std::uintmax_t bytes = 0;
   for (const auto& entry : fs::recursive_directory_iterator(run / "work", absent)) {
     std::error_code gone;
-    if (entry.is_regular_file(gone)) bytes += entry.file_size(gone);
+    if (entry.path().extension() != ".log" || !entry.is_regular_file(gone)) continue;
+    const std::uintmax_t size = entry.file_size(gone);
+    if (!gone) bytes += size - std::min(size, bytes_of_head(entry.path()));
   }
   return bytes;
 }

@@ -9,7 +9,7 @@ namespace tercet {
 namespace {
 
 // HDF5's own bytes: the file's head, and for each dataset its header, the attribute with its shape and its name.
-constexpr std::uint64_t kFileHead = 3000, kDatasetHead = 640;
+constexpr std::uint64_t kFileHead = 1500, kDatasetHead = 340;
 
 std::uint64_t bytes_of(const store::TensorEntry& tensor, const store::Slice& slice) {
   return static_cast<std::uint64_t>(slice.count * tensor.element_bytes());

@@ -4,11 +4,12 @@ import fcntl
 import os
 import pathlib
 import signal
+import tempfile
 import time
 
 from driving import check, check_equal, main, sets, status_of
 
-TIMEOUT_S = 8
+TIMEOUT_S = 10
 END_S = TIMEOUT_S + 40  # on a busy machine
 TRAINING = {"training__tokens": 80 * 1024, "checkpoint__every_steps": 20, "training__evaluate_every": 40}
 CALIBRATION = {"calibration__samples": 4000, "training__enabled": "false"}
@@ -72,7 +73,7 @@ def a_stopped_rank(shop, name, rank, ranks, settings, moment, where):
     run = shop.folder / name
     code, errors, seconds = stop_a_rank(shop, name, rank, ranks, settings, moment)
     check_equal(code, 70, f"exit code\n{errors[-3000:]}")
-    check(seconds >= TIMEOUT_S, f"ended after {seconds:.1f} s already")
+    check(seconds >= TIMEOUT_S - 1, f"ended after {seconds:.1f} s already")
     reports = [line for line in errors.splitlines() if "error: " in line]
     check_equal(len(reports), 1, f"error messages\n{errors[-3000:]}")
     check(f"rank {rank} on " in reports[0] and where in reports[0], reports[0])
@@ -128,6 +129,8 @@ def a_killed_job_says_at_the_next_start_where_its_ranks_were(shop):
 
 
 if __name__ == "__main__":
+    if os.access("/dev/shm", os.W_OK):  # a disk that others use may take longer for an fsync than the timeout here
+        tempfile.tempdir = "/dev/shm"
     main([a_rank_stopped_in_training_ends_the_job, the_first_rank_stopped_in_training_ends_the_job,
           a_rank_stopped_in_calibration_ends_the_job, the_first_rank_stopped_in_calibration_ends_the_job,
           a_killed_job_says_at_the_next_start_where_its_ranks_were])

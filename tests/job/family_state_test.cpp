@@ -125,8 +125,10 @@ TEST(ProgressMark, ChangesWithANewCheckpointAFinishedStageAndFinishedWorkAndWith
     file.stage({"load the model", 0, 1, 0});
     EXPECT_EQ(progress_mark(run), marks.back()) << "the same stage again";
   }
-  fs::create_directories(run / "work" / "evaluate");
-  std::ofstream(run / "work" / "evaluate" / "attempt-0001.rank-0000.log") << "unit";
+  const fs::path work = run / "work" / "attempt-0001.rank-0000.log";
+  test::write_text_file(work, "the head that each attempt begins with\n");
+  EXPECT_EQ(progress_mark(run), marks.back()) << "a log of work without work";
+  test::write_text_file(work, "unit", true);
   moved("finished work");
   fs::create_directories(run / "log");
   std::ofstream(run / "log" / "rank-0000.log") << "words";
