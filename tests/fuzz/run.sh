@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Attacks the parsers: builds the libFuzzer targets with both sanitizers, makes seeds with our own writers, and lets each
-# target run for a while, two at a time. Ends with 1 when something was found; what broke a parser lies in
+# target run for a while, some at a time. Ends with 1 when something was found; what broke a parser lies in
 # build/fuzz/findings/TARGET and belongs into tests/fuzz/regressions/TARGET once it is mended.
 #
-# Usage: tests/fuzz/run.sh [seconds per target] [targets...]     (60 seconds; all targets)
+# Usage: tests/fuzz/run.sh [--at-once N] [seconds per target] [targets...]     (as many at once as CPUs; 60 seconds; all)
 #
 # Needs clang and its runtime: launch/setup.sh --fuzz installs them. What a run learns is kept in build/fuzz/corpus, so the
 # next one begins where it ended.
@@ -13,11 +13,17 @@ source "$(dirname "${BASH_SOURCE[0]}")/../../launch/lib.sh"
 
 build="$project_root/build/fuzz"
 seconds=60
+at_once=$(cpu_count)
 targets=()
 
 read_arguments() {
   if [[ ${1:-} == -h || ${1:-} == --help ]]; then
     usage "${BASH_SOURCE[0]}" && exit 0
+  fi
+  if [[ ${1:-} == --at-once ]]; then
+    [[ ${2:-} =~ ^[1-9][0-9]*$ ]] || fail 64 "--at-once needs a number; see tests/fuzz/run.sh --help"
+    at_once=$2
+    shift 2
   fi
   if [[ ${1:-} =~ ^[1-9][0-9]*$ ]]; then
     seconds=$1
@@ -68,7 +74,7 @@ main() {
   read_arguments "$@"
   build_targets
   for target in "${targets[@]}"; do
-    if ((running == 2)); then
+    if ((running == at_once)); then
       wait -n || failed=1
       running=$((running - 1))
     fi
