@@ -31,6 +31,10 @@ struct LayerInputs {
   std::optional<ReproducibleSum> second_moment;
 };
 
+int blocks_to_run(const Decoder& model, const CalibrationOptions& options) {
+  return options.block ? *options.block + 1 : static_cast<int>(model.config().layers);
+}
+
 // Runs the shards of this rank, calling `end_of_shard` after each.
 void run_shards(Communicator& comm, const Decoder& model, const CalibrationOptions& options,
                 const SampleFunction& sample, const std::string& title, const std::function<void()>& end_of_shard) {
@@ -46,7 +50,7 @@ void run_shards(Communicator& comm, const Decoder& model, const CalibrationOptio
       at::Tensor ids = at::empty({static_cast<std::int64_t>(end - begin), options.sequence_length}, at::kLong);
       std::int64_t* data = ids.mutable_data_ptr<std::int64_t>();
       for (std::uint64_t i = begin; i < end; ++i) sample(i, {data + (i - begin) * length, length});
-      model.hidden_states(ids.to(device));
+      model.run_blocks(ids.to(device), blocks_to_run(model, options));
     }
     end_of_shard();
     progress.update(shard - mine.begin + 1);
@@ -63,7 +67,8 @@ class Calibration {
   Calibration(Communicator& comm, Decoder& model, const CalibrationOptions& options, const SampleFunction& sample)
       : comm_(comm), model_(model), options_(options), sample_(sample) {
     for (std::size_t i = 0; i < model.parameters().size(); ++i) {
-      if (is_block_linear(model.parameters()[i].role)) layers_[i];
+      const Parameter& parameter = model.parameters()[i];
+      if (is_block_linear(parameter.role) && (!options.block || parameter.layer == *options.block)) layers_[i];
     }
   }
 
@@ -80,7 +85,7 @@ class Calibration {
  private:
   void observe(const std::string& title, const LinearObserver& observer, const std::function<void()>& end_of_shard) {
     model_.set_observer([&](std::size_t index, const at::Tensor& input) {
-      if (layers_.contains(index)) observer(index, input);  // the head is not calibrated
+      if (layers_.contains(index)) observer(index, input);
     });
     const ObserverRemoval removal{model_};  // also when a rank throws: the observer refers to this object
     on_every_rank(comm_, [&] { run_shards(comm_, model_, options_, sample_, title, end_of_shard); });

@@ -4,19 +4,30 @@
 #include <cmath>
 
 #include "compress_job.hpp"
+#include "starting_points.hpp"
 #include "tercet/base/text.hpp"
 #include "tercet/log/log.hpp"
 #include "training_options.hpp"
 
 namespace tercet::job {
 
-void CompressJob::calibrate_layers() {
+namespace {
+
+CalibrationOptions calibration_options(const JobConfig& config) {
   CalibrationOptions options;
-  options.samples = config_.calibration.samples.value_or(500);
-  options.sequence_length = config_.data.sequence_length;
-  options.shards = config_.calibration.shards;
-  options.batch = config_.calibration.batch;
-  options.second_moment = config_.calibration.second_moment;
+  options.samples = config.calibration.samples.value_or(500);
+  options.sequence_length = config.data.sequence_length;
+  options.shards = config.calibration.shards;
+  options.batch = config.calibration.batch;
+  options.second_moment = config.calibration.second_moment ||
+                          (config.quantization.solver == "compensated" && !config.quantization.solver_sequential);
+  return options;
+}
+
+}  // namespace
+
+void CompressJob::calibrate_layers() {
+  const CalibrationOptions options = calibration_options(config_);
   statistics_ = calibrate(comm_, original_->decoder, options, [&](std::uint64_t index, std::span<std::int64_t> ids) {
     dataset_->training_sample(index, ids);
   });
@@ -26,11 +37,25 @@ void CompressJob::calibrate_layers() {
 
 void CompressJob::quantize() {
   std::vector<ParameterPlan> storage = plan_storage(config_.quantization, original_->decoder.parameters());
-  add_calibration(comm_, original_->decoder.parameters(), statistics_, storage);
   Decoder copy = original_->decoder.clone();
   copy.set_activation_bits(static_cast<int>(config_.quantization.activation_bits));
+  if (config_.quantization.solver == "compensated") {
+    const auto sample = [&](std::uint64_t index, std::span<std::int64_t> ids) {
+      dataset_->training_sample(index, ids);
+    };
+    const auto reports = solve_starting_points(comm_,
+                                               {solver_options(config_.quantization),
+                                                config_.quantization.solver_sequential,
+                                                calibration_options(config_),
+                                                sample,
+                                                {}},
+                                               statistics_, copy, storage);
+    run_file_.provenance(kSolverKey, solver_record(reports));
+  } else {
+    add_calibration(comm_, original_->decoder.parameters(), statistics_, storage);
+  }
   student_.emplace(std::move(copy), storage);
-  layers_ = describe_layers(*student_, statistics_);
+  layers_ = describe_layers(*student_, statistics_, original_->decoder.parameters());
   run_file_.layers(layers_);
   quantized_ = evaluate_here(student_->decoder(), &original_->decoder);
   record_evaluation("quantized", quantized_);

@@ -24,7 +24,9 @@ void add_calibration(Communicator& comm, const std::vector<Parameter>& parameter
 // Bytes of codes and scales of all parameters as they will be stored.
 std::uint64_t planned_bytes(const std::vector<Parameter>& parameters, const std::vector<ParameterPlan>& plan);
 
-// One row per parameter that is stored in fewer than 16 bits.
-std::vector<LayerRecord> describe_layers(const Student& student, const std::vector<LayerStatistics>& statistics);
+// One row per parameter that is stored in fewer than 16 bits. Errors are against `reference`, the parameters of another
+// model, or without one against the masters.
+std::vector<LayerRecord> describe_layers(const Student& student, const std::vector<LayerStatistics>& statistics,
+                                         const std::vector<Parameter>& reference = {});
 
 }  // namespace tercet::job

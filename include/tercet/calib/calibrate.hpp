@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -31,6 +32,7 @@ struct CalibrationOptions {
   std::int64_t shards = 64;  // logical shards: the unit whose sums are rounded and added
   std::int64_t batch = 8;    // sequences of one forward pass within a shard
   bool second_moment = false;
+  std::optional<int> block;  // only the layers of this block; the model is run no further
 };
 
 // Collective. Runs the model over `samples` sequences, each shard on one rank in batches that depend on the shard
