@@ -48,6 +48,10 @@ void add_into(at::Tensor& sum, const at::Tensor& value) {
   sum = sum.defined() ? sum + value : value;
 }
 
+int blocks_to_run(const Decoder& model, const CalibrationOptions& options) {
+  return options.block ? *options.block + 1 : static_cast<int>(model.config().layers);
+}
+
 struct ObserverRemoval {
   Decoder& model;
   ~ObserverRemoval() { model.set_observer({}); }
@@ -62,7 +66,9 @@ class Calibration {
         sample_(sample),
         device_(model.parameters().front().value.device()) {
     for (std::size_t i = 0; i < model.parameters().size(); ++i) {
-      if (!is_block_linear(model.parameters()[i].role)) continue;  // the head is not calibrated
+      const Parameter& parameter = model.parameters()[i];
+      const bool wanted = !options.block || parameter.layer == *options.block;
+      if (!is_block_linear(parameter.role) || !wanted) continue;  // the head is not calibrated
       layers_.emplace_back().parameter = i;
       place_of_[i] = layers_.size() - 1;
     }
@@ -91,7 +97,7 @@ class Calibration {
     const ObserverRemoval removal{model_};  // also when a rank throws: the observer refers to this object
     std::optional<log::Progress> progress;
     UnitWork work;
-    work.name = name;
+    work.name = options_.block ? name + "/block-" + std::to_string(*options_.block) : name;
     work.count = static_cast<std::uint64_t>(options_.shards);
     work.compute = [&](std::uint64_t shard) {
       for (LayerInputs& layer : layers_) layer.begin_shard();
@@ -116,7 +122,7 @@ class Calibration {
       at::Tensor ids = at::empty({static_cast<std::int64_t>(end - begin), options_.sequence_length}, at::kLong);
       std::int64_t* data = ids.mutable_data_ptr<std::int64_t>();
       for (std::uint64_t i = begin; i < end; ++i) sample_(i, {data + (i - begin) * length, length});
-      model_.hidden_states(ids.to(device_));
+      model_.run_blocks(ids.to(device_), blocks_to_run(model_, options_));
     }
   }
 

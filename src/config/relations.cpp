@@ -20,6 +20,7 @@ class Relations {
     check_text();
     check_folders();
     check_gates();
+    check_solver();
     check_devices();
     check_pretrained_model();
   }
@@ -96,6 +97,13 @@ class Relations {
     const auto& gates = config_.gates;
     require(gates.sparsity_max >= gates.sparsity.threshold, {"gates.sparsity.maximum", "gates.sparsity.threshold"},
             "must not be below gates.sparsity.threshold (" + print_value(gates.sparsity.threshold) + ")");
+  }
+
+  void check_solver() {
+    const auto& quantization = config_.quantization;
+    require(quantization.solver != "compensated" || quantization.rule == "calibrated",
+            {"quantization.solver", "quantization.rule"},
+            "needs quantization.rule: calibrated, which training goes on with");
   }
 
   void check_devices() {

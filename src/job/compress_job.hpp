@@ -13,6 +13,7 @@
 
 #include "model_loader.hpp"
 #include "run_directory.hpp"
+#include "starting_points.hpp"
 #include "storage_plan.hpp"
 #include "tercet/artifact/packed_model.hpp"
 #include "tercet/calib/calibrate.hpp"
@@ -46,6 +47,7 @@ class CompressJob {
   void measure_original();
   // compress_quantize.cpp
   void calibrate_layers();
+  SolvingRun solving_run();
   void quantize();
   void fine_tune();
   // compress_publish.cpp

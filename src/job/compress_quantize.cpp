@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "compress_job.hpp"
+#include "starting_points.hpp"
 #include "tercet/base/text.hpp"
 #include "tercet/log/log.hpp"
 #include "tercet/store/number_json.hpp"
@@ -11,13 +12,23 @@
 
 namespace tercet::job {
 
-void CompressJob::calibrate_layers() {
+namespace {
+
+CalibrationOptions calibration_options(const JobConfig& config) {
   CalibrationOptions options;
-  options.samples = config_.calibration.samples.value_or(500);
-  options.sequence_length = config_.data.sequence_length;
-  options.shards = config_.calibration.shards;
-  options.batch = config_.calibration.batch;
-  options.second_moment = config_.calibration.second_moment;
+  options.samples = config.calibration.samples.value_or(500);
+  options.sequence_length = config.data.sequence_length;
+  options.shards = config.calibration.shards;
+  options.batch = config.calibration.batch;
+  options.second_moment = config.calibration.second_moment ||
+                          (config.quantization.solver == "compensated" && !config.quantization.solver_sequential);
+  return options;
+}
+
+}  // namespace
+
+void CompressJob::calibrate_layers() {
+  CalibrationOptions options = calibration_options(config_);
   options.done = work_.get();
   options.stop = &stop_;
   statistics_ = calibrate(comm_, original_->decoder, options, [&](std::uint64_t index, std::span<std::int64_t> ids) {
@@ -27,13 +38,33 @@ void CompressJob::calibrate_layers() {
             format_count(static_cast<std::uint64_t>(options.samples)) + " sequences");
 }
 
+SolvingRun CompressJob::solving_run() {
+  SolvingRun run;
+  run.solver = solver_options(config_.quantization);
+  run.sequential = config_.quantization.solver_sequential;
+  run.calibration = calibration_options(config_);
+  run.calibration.stop = &stop_;  // finished layers are kept, not the large statistics of the block under way
+  run.sample = [this](std::uint64_t index, std::span<std::int64_t> ids) { dataset_->training_sample(index, ids); };
+  run.log.find = [this](const std::string& name) {
+    const auto found = work_->find("solve/" + name);
+    return found ? std::optional(std::string(*found)) : std::nullopt;
+  };
+  run.log.add = [this](const std::string& name, const std::string& bytes) { work_->add("solve/" + name, bytes); };
+  return run;
+}
+
 void CompressJob::quantize() {
   std::vector<ParameterPlan> storage = plan_storage(config_.quantization, original_->decoder.parameters());
-  add_calibration(comm_, original_->decoder.parameters(), statistics_, storage, work_.get(), &stop_);
   Decoder copy = original_->decoder.clone();
   copy.set_activation_bits(static_cast<int>(config_.quantization.activation_bits));
+  if (config_.quantization.solver == "compensated") {
+    const auto reports = solve_starting_points(comm_, solving_run(), statistics_, copy, storage);
+    run_file_.provenance(kSolverKey, solver_record(reports));
+  } else {
+    add_calibration(comm_, original_->decoder.parameters(), statistics_, storage, work_.get(), &stop_);
+  }
   student_.emplace(std::move(copy), storage);
-  layers_ = describe_layers(*student_, statistics_);
+  layers_ = describe_layers(*student_, statistics_, original_->decoder.parameters());
   run_file_.layers(layers_);
   quantized_ = evaluate_here("quantized", student_->decoder(), &original_->decoder);
   record_evaluation("quantized", quantized_);

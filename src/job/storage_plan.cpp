@@ -43,11 +43,12 @@ const LayerStatistics* find_statistics(const std::vector<LayerStatistics>& stati
   return found == statistics.end() ? nullptr : &*found;
 }
 
-LayerRecord describe(const TrainedParameter& parameter, const LayerStatistics* statistics) {
+LayerRecord describe(const TrainedParameter& parameter, const LayerStatistics* statistics,
+                     const at::Tensor& reference) {
   const at::Tensor master = as_output_first(parameter.master.detach(), parameter.input_first);
   const at::Tensor seen = as_output_first(parameter.seen.detach(), parameter.input_first);
   const ErrorMeasures error =
-      measure_error(master, seen, statistics == nullptr ? at::Tensor() : statistics->mean_square);
+      measure_error(reference, seen, statistics == nullptr ? at::Tensor() : statistics->mean_square);
   const at::Tensor scales = storage_scales(master, *parameter.spec, parameter.calibration).to(at::kFloat);
   LayerRecord record;
   record.name = parameter.name;
@@ -130,13 +131,16 @@ void add_calibration(Communicator& comm, const std::vector<Parameter>& parameter
   }
 }
 
-std::vector<LayerRecord> describe_layers(const Student& student, const std::vector<LayerStatistics>& statistics) {
+std::vector<LayerRecord> describe_layers(const Student& student, const std::vector<LayerStatistics>& statistics,
+                                         const std::vector<Parameter>& reference) {
   const at::NoGradGuard no_grad;
   std::vector<LayerRecord> table;
   for (std::size_t i = 0; i < student.parameters().size(); ++i) {
     const TrainedParameter& parameter = student.parameters()[i];
     if (!parameter.spec || parameter.spec->format == NumberFormat::kFloat16) continue;
-    table.push_back(describe(parameter, find_statistics(statistics, i)));
+    const at::Tensor& against = reference.empty() ? parameter.master.detach() : reference.at(i).value;
+    table.push_back(
+        describe(parameter, find_statistics(statistics, i), as_output_first(against, parameter.input_first)));
   }
   return table;
 }

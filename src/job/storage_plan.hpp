@@ -26,7 +26,9 @@ void add_calibration(Communicator& comm, const std::vector<Parameter>& parameter
                      const std::vector<LayerStatistics>& statistics, std::vector<ParameterPlan>& plan, WorkLog* done,
                      StopControl* stop);
 
-// One row per parameter that is stored in fewer than 16 bits: scales of the masters, errors of what the student sees.
-std::vector<LayerRecord> describe_layers(const Student& student, const std::vector<LayerStatistics>& statistics);
+// One row per parameter that is stored in fewer than 16 bits: scales of the masters, errors of what the student sees
+// against `reference`, the parameters of another model, or without one against the masters.
+std::vector<LayerRecord> describe_layers(const Student& student, const std::vector<LayerStatistics>& statistics,
+                                         const std::vector<Parameter>& reference = {});
 
 }  // namespace tercet::job

@@ -56,6 +56,10 @@ at::Tensor Decoder::hidden_states(const at::Tensor& ids) const {
   return ForwardPass(*this).hidden_states(ids);
 }
 
+void Decoder::run_blocks(const at::Tensor& ids, int blocks) const {
+  ForwardPass(*this).stream_after(ids, blocks);
+}
+
 at::Tensor Decoder::head(const at::Tensor& hidden) const {
   return ForwardPass(*this).head(hidden);
 }

@@ -38,16 +38,22 @@ ForwardPass::ForwardPass(const Decoder& decoder)
       type_(compute_type(decoder.parameters_.front().value)),
       no_autocast_(c10::autocast_dispatch_keyset) {}
 
-at::Tensor ForwardPass::hidden_states(const at::Tensor& ids) const {
+ForwardPass::Stream ForwardPass::stream_after(const at::Tensor& ids, int blocks) const {
   if (ids.dim() != 2)
     throw DataError("token ids must be [batch, positions]", std::to_string(ids.dim()) + " dimensions");
   const auto& layout = decoder_.shared_->layout;
   const PositionTables tables = decoder_.shared_->positions.get(config_, ids.size(1), ids.device());
   Stream stream{embed(ids), {}};
-  for (const auto& parts : layout.blocks) {
+  for (int i = 0; i < blocks; ++i) {
     heartbeat::beat();
-    block(parts, tables, stream);
+    block(layout.blocks.at(static_cast<std::size_t>(i)), tables, stream);
   }
+  return stream;
+}
+
+at::Tensor ForwardPass::hidden_states(const at::Tensor& ids) const {
+  const auto& layout = decoder_.shared_->layout;
+  Stream stream = stream_after(ids, static_cast<int>(layout.blocks.size()));
   return norm(layout.outer[Part::kFinalNorm], stream);
 }
 

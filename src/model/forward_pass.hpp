@@ -21,15 +21,16 @@ class ForwardPass {
  public:
   explicit ForwardPass(const Decoder& decoder);
 
-  at::Tensor hidden_states(const at::Tensor& ids) const;  // [batch, positions, hidden]
-  at::Tensor head(const at::Tensor& hidden) const;        // [batch, positions, vocab]
-
- private:
   // The residual stream and what waits to be added to it, so that norm and addition are one pass over memory.
   struct Stream {
     at::Tensor residual, pending;
   };
 
+  Stream stream_after(const at::Tensor& ids, int blocks) const;
+  at::Tensor hidden_states(const at::Tensor& ids) const;  // [batch, positions, hidden]
+  at::Tensor head(const at::Tensor& hidden) const;        // [batch, positions, vocab]
+
+ private:
   const at::Tensor& value(std::size_t index) const { return decoder_.parameters_[index].value; }
   at::Tensor value_or_none(std::size_t index) const { return index == kAbsent ? at::Tensor() : value(index); }
 

@@ -8,9 +8,7 @@
 #include "ternary.hpp"
 
 namespace tercet::quant {
-namespace {
 
-// [out, in] -> [blocks, width], zero-padded where the last group of a row is short.
 at::Tensor to_blocks(const at::Tensor& matrix, const FormatSpec& spec) {
   if (spec.granularity == Granularity::kTensor) return matrix.reshape({1, -1});
   if (spec.granularity == Granularity::kChannel) return matrix;
@@ -21,8 +19,6 @@ at::Tensor to_blocks(const at::Tensor& matrix, const FormatSpec& spec) {
 at::Tensor from_blocks(const at::Tensor& blocks, std::int64_t rows, std::int64_t columns) {
   return blocks.reshape({rows, -1}).slice(1, 0, columns).contiguous();
 }
-
-}  // namespace
 
 at::Tensor host_float(const at::Tensor& tensor) {
   return tensor.detach().to(at::kCPU, at::kFloat).contiguous();
@@ -50,6 +46,9 @@ TernaryTensor ternarize_by_expressions(const at::Tensor& weight, const FormatSpe
     const at::Tensor total = kept.sum(1, true, at::kDouble);
     const at::Tensor best = ((kept * magnitude).sum(1, true, at::kDouble) / total).to(at::kFloat);
     scale = at::where(total > 0, best, mean);
+    if (calibrated && calibration.scale_factors.defined()) {
+      scale = scale * calibration.scale_factors.to(weight.device()).reshape({-1, 1});
+    }
   }
   return {from_blocks(trits, rows, columns).to(at::kChar),
           scale.to(at::kHalf).reshape(scale_shape(rows, columns, spec))};

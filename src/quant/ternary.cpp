@@ -51,6 +51,7 @@ struct Inputs {
   const float* weight;
   const float* thresholds;     // null: kDefaultThreshold
   const float* column_weight;  // null: equal
+  const float* scale_factors;  // null: 1
 };
 
 struct BlockFit {
@@ -87,7 +88,8 @@ BlockFit fit_block(const Blocks& blocks, const Inputs& in, TernaryRule rule, std
     return fit;
   }
   const NonZeroSums sums = block_sums(blocks, in, block, fit.mean, fit.threshold);
-  fit.scale = as_stored(sums.weight > 0 ? sums.weighted_magnitude / sums.weight : fit.mean);
+  const double factor = in.scale_factors == nullptr ? 1 : in.scale_factors[block];
+  fit.scale = as_stored(factor * (sums.weight > 0 ? sums.weighted_magnitude / sums.weight : fit.mean));
   return fit;
 }
 
@@ -132,11 +134,11 @@ void ternarize_on_host(const at::Tensor& weight, const FormatSpec& spec, const T
   check_matrix(weight, spec);
   const Blocks blocks(weight.size(0), weight.size(1), spec);
   const bool calibrated = spec.rule == TernaryRule::kCalibrated;
-  const at::Tensor& thresholds = calibration.thresholds;
-  const at::Tensor& mean_square = calibration.mean_square;
-  const Inputs in{weight.const_data_ptr<float>(),
-                  calibrated && thresholds.defined() ? thresholds.const_data_ptr<float>() : nullptr,
-                  calibrated && mean_square.defined() ? mean_square.const_data_ptr<float>() : nullptr};
+  const auto data = [&](const at::Tensor& values) {
+    return calibrated && values.defined() ? values.const_data_ptr<float>() : nullptr;
+  };
+  const Inputs in{weight.const_data_ptr<float>(), data(calibration.thresholds), data(calibration.mean_square),
+                  data(calibration.scale_factors)};
   for_each_block(blocks, [&](std::int64_t block) {
     const BlockFit fit = fit_block(blocks, in, spec.rule, block);
     if (scales != nullptr) scales[block] = c10::Half(fit.scale);
@@ -155,7 +157,7 @@ at::Tensor calibrate_thresholds(const at::Tensor& weight, const FormatSpec& spec
   const at::Tensor columns = mean_square.defined() ? quant::host_float(mean_square) : at::Tensor();
   const quant::Blocks blocks(matrix.size(0), matrix.size(1), spec);
   const quant::Inputs in{matrix.const_data_ptr<float>(), nullptr,
-                         columns.defined() ? columns.const_data_ptr<float>() : nullptr};
+                         columns.defined() ? columns.const_data_ptr<float>() : nullptr, nullptr};
   at::Tensor thresholds = at::empty(scale_shape(matrix.size(0), matrix.size(1), spec), at::kFloat);
   float* out = thresholds.mutable_data_ptr<float>();
   quant::for_each_block(blocks, [&](std::int64_t block) { out[block] = quant::best_threshold(blocks, in, block); });

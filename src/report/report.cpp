@@ -90,6 +90,17 @@ std::string layers_text(const RunRecord& run) {
          format_table(rows);
 }
 
+std::string solver_text(const RunRecord& run) {
+  if (!run.provenance.contains(kSolverKey)) return "";
+  const json& solver = run.provenance.at(kSolverKey);
+  const json& fallbacks = solver.at("fallbacks");
+  std::string text = "\nsolved layers: " + std::to_string(solver.at("layers").size()) +
+                     ", of them by the rounding rule: " + std::to_string(fallbacks.size()) + "\n";
+  for (const json& layer : fallbacks)
+    text += "           " + layer.at("name").get<std::string>() + ": " + layer.at("reason").get<std::string>() + "\n";
+  return text;
+}
+
 std::string series_text(const RunRecord& run) {
   const auto ends = ends_of(run);
   if (ends.empty()) return "";
@@ -195,7 +206,8 @@ std::string report_text(const fs::path& run_folder) {
     text += "no final results yet\n";
   }
   if (!run.gates.empty()) text += "\n" + gates_text(run.gates);
-  return text + stages_text(run) + ranks_text(run) + layers_text(run) + series_text(run) + files_text(run_folder);
+  return text + stages_text(run) + ranks_text(run) + layers_text(run) + solver_text(run) + series_text(run) +
+         files_text(run_folder);
 }
 
 json report_json(const fs::path& run_folder) {

@@ -3,6 +3,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/allclose.h>
+#include <ATen/ops/equal.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/mm.h>
 #include <gtest/gtest.h>
@@ -78,6 +79,23 @@ TEST(Calibrate, MeasuresTheWeights) {
     EXPECT_DOUBLE_EQ(layer.weight_absmean, 0.5);
     EXPECT_DOUBLE_EQ(layer.weight_absmax, 0.5);
     EXPECT_NEAR(layer.weight_kurtosis, 7.0 / 3.0, 1e-12);
+  }
+}
+
+TEST(Calibrate, OfOneBlockGivesItsLayersOfTheWhole) {
+  Decoder model = Decoder::random(test::tiny_config(), 1);
+  CalibrationOptions options = small_options();
+  const auto whole = calibrate_alone(model, options);
+  for (const int block : {0, 1}) {
+    options.block = block;
+    const auto part = calibrate_alone(model, options);
+    ASSERT_EQ(part.size(), 7u);
+    for (std::size_t i = 0; i < part.size(); ++i) {
+      const LayerStatistics& same = whole[static_cast<std::size_t>(block) * 7 + i];
+      EXPECT_EQ(part[i].name, same.name);
+      EXPECT_EQ(part[i].count, same.count) << same.name;
+      EXPECT_TRUE(at::equal(part[i].second_moment, same.second_moment)) << same.name;
+    }
   }
 }
 

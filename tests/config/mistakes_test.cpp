@@ -117,6 +117,8 @@ const Mistake kRelations[] = {
      "job.yaml:2:1: output: must not be the model's folder or lie inside it: the original is never written to"},
     {"Sparsity", "gates: {sparsity: {threshold: 0.5}}\n",
      "job.yaml:1:20: gates.sparsity.maximum: must not be below gates.sparsity.threshold (0.5)"},
+    {"SolverNeedsItsRule", "quantization: {solver: compensated, rule: absmean}\n",
+     "job.yaml:1:16: quantization.solver: needs quantization.rule: calibrated, which training goes on with"},
     {"NcclOnCpu", "distributed: {backend: nccl, device: cpu}\n",
      "job.yaml:1:15: distributed.backend: nccl moves tensors between GPUs, but distributed.device is cpu"},
     {"KvHeads", "pretrain: {kv_heads: 4}\n",

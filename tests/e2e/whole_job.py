@@ -116,6 +116,23 @@ def artifacts_are_the_same_bytes_for_any_number_of_ranks(shop):
             check_equal(reports[ranks]["results"][when], reports[1]["results"][when], f"{when}, {ranks} ranks")
 
 
+def a_solved_start_is_what_is_packed_for_any_number_of_ranks(shop):
+    rounded = shop.folder / "rounded-1"
+    known = shop.run("report", rounded, "--json", ranks=0).must_end_with(0).json["results"]
+    tensors = {}
+    for ranks in (1, 3):
+        run = shop.folder / f"solved-{ranks}"
+        arguments = shop.quick(run.name, training__enabled="false", quantization__solver="compensated")
+        report = shop.run(*arguments, "--json", ranks=ranks).must_end_with(0).json
+        tensors[ranks] = storages(run / "artifacts" / PACKED)
+        check_equal(tensors[ranks], tensors[1], f"tensors of the packed file, {ranks} ranks")
+        results, solver = report["results"], report["provenance"]["solver"]
+        check_equal(results["quantized"]["perplexity"], results["packed"]["perplexity"], "perplexity as solved, as packed")
+        check_equal((len(solver["layers"]), solver["fallbacks"]), (14, []), "solved layers")
+        check(all(layer["error"] < layer["error_rounding"] for layer in solver["layers"]), "a layer is not better")
+        check(results["packed"]["perplexity"] < known["packed"]["perplexity"], "no better than rounding")
+
+
 def a_finished_run_is_shown_again_without_work(shop):
     run = compressed(shop)
     before = digests(run / "artifacts")
@@ -161,6 +178,7 @@ if __name__ == "__main__":
     main([a_job_passes_and_leaves_every_artifact, the_report_says_what_was_measured,
           a_report_can_be_rebuilt_from_the_journal, verify_accepts_good_artifacts_and_refuses_a_changed_one,
           evaluate_gives_the_perplexity_of_the_report_on_any_number_of_ranks, evaluate_compares_with_the_original,
-          artifacts_are_the_same_bytes_for_any_number_of_ranks, a_finished_run_is_shown_again_without_work,
+          artifacts_are_the_same_bytes_for_any_number_of_ranks,
+          a_solved_start_is_what_is_packed_for_any_number_of_ranks, a_finished_run_is_shown_again_without_work,
           a_failed_gate_ends_with_3_and_rejected_artifacts, a_gate_that_only_warns_does_not_fail_the_job,
           pretrain_refuses_to_overwrite_a_model])

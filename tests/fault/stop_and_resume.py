@@ -77,6 +77,16 @@ def a_stopped_job_does_nothing_twice(shop):
     check_equal(sorted(steps), list(range(1, 41)), "steps of both attempts")
 
 
+def a_solved_start_goes_on_layer_by_layer_on_any_number_of_ranks(shop):
+    settings = {"training__enabled": "false", "quantization__solver": "compensated"}
+    run, expected = shop.folder / "solved", reference(shop, 1, **settings).outcome
+    for attempt, ranks in enumerate((2, 4), 1):
+        stop_at(shop, run, ranks, "quantize", lambda job: signal_rank(job, shop.program, 0, signal.SIGUSR1), attempt,
+                **settings)
+    finish(shop, run, 2, **settings)
+    must_come_to(run, {"storages": expected["storages"], "figures": expected["figures"]}, "a solved job on 2, 4, 2 ranks")
+
+
 def another_number_of_ranks_gives_the_same_codes_without_training(shop):
     run = shop.folder / "changing"
     expected = reference(shop, 1, training__enabled="false").outcome
@@ -96,7 +106,7 @@ def another_number_of_ranks_trains_on_within_rounding(shop):
         finish(shop, run, ranks)
         losses = {line["step"]: line["value"] for line in journal(run, "metric") if line["name"] == "training/loss"}
         known = {line["step"]: line["value"]
-                 for line in journal(shop.folder / "alone-2-0", "metric") if line["name"] == "training/loss"}
+                 for line in journal(shop.folder / "alone-2-", "metric") if line["name"] == "training/loss"}
         check_equal(sorted(losses), sorted(known), "steps")
         for step, loss in known.items():
             # A weight at a threshold may fall on the other side; late losses are near zero.
@@ -132,6 +142,7 @@ def what_may_change_can_be_allowed(shop):
 if __name__ == "__main__":
     main([a_signal_to_one_rank_stops_all_and_the_job_goes_on, tercet_stop_stops_a_running_job_and_no_other,
           a_job_whose_time_is_nearly_over_stops_by_itself, a_stopped_job_does_nothing_twice,
+          a_solved_start_goes_on_layer_by_layer_on_any_number_of_ranks,
           another_number_of_ranks_gives_the_same_codes_without_training,
           another_number_of_ranks_trains_on_within_rounding, a_changed_input_is_refused_with_what_changed,
           what_may_change_can_be_allowed])

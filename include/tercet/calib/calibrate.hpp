@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -32,6 +33,7 @@ struct CalibrationOptions {
   std::int64_t shards = 64;  // logical shards: the unit whose sums are rounded and added
   std::int64_t batch = 8;    // sequences of one forward pass within a shard
   bool second_moment = false;
+  std::optional<int> block;     // only the layers of this block; the model is run no further
   WorkLog* done = nullptr;      // shards found there are not run again
   StopControl* stop = nullptr;  // asked after each shard; its stop is thrown as StopRequested
 };

@@ -46,6 +46,11 @@ struct QuantizationSection {
   std::int64_t head_bits = 8;        // 16 | 8 (untied heads)
   std::int64_t activation_bits = 8;  // 8 | 16
   std::vector<std::string> skip;     // patterns of parameter names kept in fp16 ("*" and "?")
+  std::string solver = "rounding";   // rounding | compensated
+  double solver_damping = 0.01;      // share of the mean of the second moment's diagonal
+  bool solver_act_order = true;
+  std::int64_t solver_sweeps = 4;
+  bool solver_sequential = true;  // blocks see the inputs that the quantized blocks before them give
 };
 
 struct TrainingSection {

@@ -75,6 +75,8 @@ class Decoder {
   at::Tensor forward(const at::Tensor& ids) const;
   // As forward, without the head: the final normalised hidden states [batch, positions, hidden].
   at::Tensor hidden_states(const at::Tensor& ids) const;
+  // Runs the first `blocks` blocks alone, for what observers see.
+  void run_blocks(const at::Tensor& ids, int blocks) const;
   at::Tensor head(const at::Tensor& hidden) const;
 
   // Per-token absmax int8 fake quantization of the input of every block linear (straight-through gradient), BitNet

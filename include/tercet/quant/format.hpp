@@ -49,22 +49,36 @@ struct TernaryTensor {
   at::Tensor scales;
 };
 
-// What calibration adds to a ternary layer. Empty tensors: thresholds 0.5, columns of equal weight.
+// What calibration adds to a ternary layer. Empty tensors: thresholds 0.5, columns of equal weight, factors 1.
 struct TernaryCalibration {
   at::Tensor thresholds;   // float32, shape of the scales: multiples of the block's mean |w| under which a weight is 0
   at::Tensor mean_square;  // float32 [in]: mean square of each input, the weight of its column in the error
+  at::Tensor scale_factors;  // float32, shape of the scales: what the calibrated rule's scale is multiplied by
 };
 
 // The ternary rule over each scale block (tensor, row or group), with m = max(mean |w|, 1e-5) in fp32:
 //   absmean        T = clamp(round_half_even(w / m), -1, 1), s = m           (BitNet b1.58, Ma et al. 2024, eq. 1-3)
 //   least_squares  the same T, s = sum |w| over non-zeros / count: minimises ||w - sT|| for these T
-//   calibrated     T = sign(w) where |w| > t m, s = sum h|w| / sum h over non-zeros, h = mean square of the input
+//   calibrated     T = sign(w) where |w| > t m, s = f sum h|w| / sum h over non-zeros, h = mean square of the input,
+//                  f = the block's scale factor (1 unless pinned)
 // s is rounded to fp16 after T is decided. `weight` is float32 or float64 on any device; the result is on its device.
 TernaryTensor ternarize(const at::Tensor& weight, const FormatSpec& spec, const TernaryCalibration& calibration = {});
 
 // The thresholds for the calibrated rule: per scale block the multiple in 0.30, 0.35 .. 0.70 that minimises
 // sum_j h_j (w_j - s T_j)^2 with its best s. The upper end keeps sparsity below 45 % on bell-shaped weights.
 at::Tensor calibrate_thresholds(const at::Tensor& weight, const FormatSpec& spec, const at::Tensor& mean_square);
+
+// Masters from which training may start with trits and scales found otherwise, and the calibration under which the
+// calibrated rule gives exactly those.
+struct PinnedTernary {
+  at::Tensor masters;  // float32 [out, in]
+  TernaryCalibration calibration;
+};
+// Each weight of `reference` [out, in] is moved to the nearest value that lies, by a margin of 1e-3, on the side of
+// s / 2 that its trit asks for: weights that round to their trit already stay as they are. Thresholds and factors of
+// the result then turn the masters into `wanted`, which is checked: throws NumericError otherwise.
+PinnedTernary pin_ternary(const at::Tensor& reference, const TernaryTensor& wanted, const FormatSpec& spec,
+                          const at::Tensor& mean_square);
 
 // Per-row symmetric int8: s = max|w| / 127 rounded to fp16.
 StoredTensor store_int8(const at::Tensor& weight);

@@ -14,6 +14,7 @@
 namespace tercet {
 
 inline constexpr const char* kResultsKey = "results";  // of RunFile::provenance
+inline constexpr const char* kSolverKey = "solver";    // {layers, fallbacks: [{name, reason}]}, only with a solver
 
 struct Figures {              // of one model on the held-out text; nullopt: not measured
   std::optional<double> nll;  // nats per token

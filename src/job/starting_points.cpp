@@ -1,0 +1,157 @@
+#include "starting_points.hpp"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty_like.h>
+
+#include <algorithm>
+#include <map>
+
+#include "tercet/base/text.hpp"
+#include "tercet/log/log.hpp"
+
+namespace tercet::job {
+namespace {
+
+bool is_ternary(const ParameterPlan& entry) {
+  return entry.spec && entry.spec->format == NumberFormat::kTernary;
+}
+
+at::Tensor in_layout_of(const Parameter& parameter, const at::Tensor& output_first) {
+  const at::Tensor value = parameter.input_first ? output_first.t().contiguous() : output_first;
+  return value.to(parameter.value.device());
+}
+
+class StartingPoints {
+ public:
+  StartingPoints(Communicator& comm, const SolvingRun& run, Decoder& model, std::vector<ParameterPlan>& plan)
+      : comm_(comm), run_(run), model_(model), plan_(plan), seen_(model.clone()) {
+    seen_.set_activation_bits(model.activation_bits());
+    for (std::size_t i = 0; i < plan.size(); ++i) {
+      if (!is_ternary(plan[i]) && plan[i].spec) quantize_outside(seen_.parameters()[i].value, *plan[i].spec);
+      if (is_ternary(plan[i])) blocks_[model.parameters()[i].layer].push_back(i);
+    }
+  }
+
+  void solve_all(const std::vector<LayerStatistics>& statistics) {
+    std::vector<std::size_t> every;
+    for (const auto& [block, layers] : blocks_) every.insert(every.end(), layers.begin(), layers.end());
+    solve(every, statistics);
+  }
+
+  void solve_by_block() {
+    log::Progress progress("solve", blocks_.size(), "blocks");
+    std::uint64_t done = 0;
+    for (const auto& [block, layers] : blocks_) {
+      solve(layers, statistics_of(block, layers));
+      progress.update(++done);
+    }
+  }
+
+  std::vector<LayerReport> reports() const {
+    std::vector<LayerReport> list;
+    for (const auto& [index, report] : reports_) list.push_back(report);
+    return list;
+  }
+
+ private:
+  static void quantize_outside(at::Tensor& value, const FormatSpec& spec) {
+    const at::Tensor quantized = at::empty_like(value);
+    fake_quantize(value, spec, {}, quantized);
+    value = quantized;
+  }
+
+  // None where the log has every layer of the block.
+  std::vector<LayerStatistics> statistics_of(int block, const std::vector<std::size_t>& layers) {
+    std::vector<std::string> names;
+    for (const std::size_t index : layers) names.push_back(model_.parameters()[index].name);
+    const std::vector<int> known = ranks_that_know(comm_, names, run_.log);
+    if (std::count(known.begin(), known.end(), -1) == 0) return {};
+    CalibrationOptions options = run_.calibration;
+    options.block = block;
+    options.second_moment = true;
+    return calibrate(comm_, seen_, options, run_.sample);
+  }
+
+  void solve(const std::vector<std::size_t>& layers, const std::vector<LayerStatistics>& statistics) {
+    std::vector<LayerProblem> problems;
+    for (const std::size_t index : layers) {
+      const Parameter& parameter = model_.parameters()[index];
+      LayerProblem problem{parameter.name, as_output_first(parameter.value, parameter.input_first).to(at::kCPU),
+                           nullptr, *plan_[index].spec};
+      for (const LayerStatistics& layer : statistics) {
+        if (layer.parameter == index) problem.statistics = &layer;
+      }
+      problems.push_back(problem);
+    }
+    const std::vector<LayerSolution> solutions = solve_layers(comm_, problems, run_.solver, run_.log);
+    for (std::size_t i = 0; i < layers.size(); ++i) take(layers[i], solutions[i]);
+  }
+
+  void take(std::size_t index, const LayerSolution& solution) {
+    Parameter& parameter = model_.parameters()[index];
+    const auto on_device = [&](const at::Tensor& values) {
+      return values.defined() ? values.to(parameter.value.device()) : values;
+    };
+    parameter.value = in_layout_of(parameter, solution.masters);
+    seen_.parameters()[index].value = in_layout_of(parameter, dequantize(solution.stored));
+    plan_[index].calibration = {on_device(solution.calibration.thresholds), on_device(solution.calibration.mean_square),
+                                on_device(solution.calibration.scale_factors)};
+    reports_[index] = solution.report;
+  }
+
+  Communicator& comm_;
+  const SolvingRun& run_;
+  Decoder& model_;
+  std::vector<ParameterPlan>& plan_;
+  Decoder seen_;                                    // as the quantized model so far
+  std::map<int, std::vector<std::size_t>> blocks_;  // ternary parameters of each block
+  std::map<std::size_t, LayerReport> reports_;
+};
+
+void say_summary(const std::vector<LayerReport>& reports) {
+  double before = 0, after = 0;
+  for (const LayerReport& report : reports) {
+    before += report.error_rounding;
+    after += report.error;
+  }
+  const auto count = static_cast<double>(reports.size());
+  log::info("solved " + std::to_string(reports.size()) + " layers: mean relative error of their outputs " +
+            format_fixed(before / count, 4) + " by rounding, " + format_fixed(after / count, 4) + " now");
+}
+
+}  // namespace
+
+SolverOptions solver_options(const QuantizationSection& settings) {
+  SolverOptions options;
+  options.method = solve_method(settings.solver);
+  options.damping = settings.solver_damping;
+  options.act_order = settings.solver_act_order;
+  options.sweeps = settings.solver_sweeps;
+  return options;
+}
+
+std::vector<LayerReport> solve_starting_points(Communicator& comm, const SolvingRun& run,
+                                               const std::vector<LayerStatistics>& statistics, Decoder& model,
+                                               std::vector<ParameterPlan>& plan) {
+  const at::NoGradGuard no_grad;
+  StartingPoints points(comm, run, model, plan);
+  if (run.sequential) {
+    points.solve_by_block();
+  } else {
+    points.solve_all(statistics);
+  }
+  const std::vector<LayerReport> reports = points.reports();
+  say_summary(reports);
+  return reports;
+}
+
+nlohmann::json solver_record(const std::vector<LayerReport>& reports) {
+  auto layers = nlohmann::json::array(), fallbacks = nlohmann::json::array();
+  for (const LayerReport& report : reports) {
+    layers.push_back(to_json(report));
+    if (!report.fallback.empty()) fallbacks.push_back({{"name", report.name}, {"reason", report.fallback}});
+  }
+  return {{"layers", layers}, {"fallbacks", fallbacks}};
+}
+
+}  // namespace tercet::job

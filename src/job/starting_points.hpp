@@ -1,0 +1,36 @@
+// Where the ternary layers of a job start when they are solved, not rounded.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "tercet/calib/calibrate.hpp"
+#include "tercet/config/job_config.hpp"
+#include "tercet/model/decoder.hpp"
+#include "tercet/solve/solve_layers.hpp"
+#include "tercet/train/student.hpp"
+
+namespace tercet::job {
+
+SolverOptions solver_options(const QuantizationSection& settings);
+
+struct SolvingRun {
+  SolverOptions solver;
+  bool sequential = true;
+  CalibrationOptions calibration;  // block and second_moment are set here
+  std::function<void(std::uint64_t index, std::span<std::int64_t> ids)> sample;
+  SolutionLog log;
+};
+
+// Collective. `model` holds the original's weights and the activation bits of the job; its ternary layers get their
+// masters, and `plan` the calibration under which those stand for the solved trits and scales. Not sequential: solved
+// by `statistics`, with second moments. Sequential: block after block, by statistics of the model in which the blocks
+// before it and everything outside the blocks are quantized already. Reports in the order of parameters.
+std::vector<LayerReport> solve_starting_points(Communicator& comm, const SolvingRun& run,
+                                               const std::vector<LayerStatistics>& statistics, Decoder& model,
+                                               std::vector<ParameterPlan>& plan);
+
+// What the run file keeps of it: the reports, and the layers that fell back.
+nlohmann::json solver_record(const std::vector<LayerReport>& reports);
+
+}  // namespace tercet::job

@@ -1,0 +1,123 @@
+#include "job/starting_points.hpp"
+
+#include <ATen/ops/equal.h>
+#include <ATen/ops/mm.h>
+#include <gtest/gtest.h>
+
+#include "support/mpi_main.hpp"
+#include "train/tiny_model.hpp"
+
+namespace tercet {
+namespace {
+
+job::SolvingRun solving_run(bool sequential) {
+  job::SolvingRun run;
+  run.sequential = sequential;
+  run.calibration.samples = 23;
+  run.calibration.sequence_length = 12;
+  run.calibration.shards = 7;
+  run.calibration.batch = 2;
+  run.calibration.second_moment = true;
+  run.sample = test::counting_sample;
+  return run;
+}
+
+struct Start {
+  Decoder model;
+  std::vector<ParameterPlan> plan;
+  std::vector<LayerReport> reports;
+};
+
+Start start(Communicator& comm, bool sequential, Family family = Family::kLlama) {
+  Start result{Decoder::random(test::tiny_config(family), 1), {}, {}};
+  result.model.set_activation_bits(8);
+  result.plan = test::ternary_plan(result.model);
+  for (ParameterPlan& entry : result.plan) entry.spec->rule = TernaryRule::kCalibrated;
+  const job::SolvingRun run = solving_run(sequential);
+  Decoder original = result.model.clone();
+  const auto statistics = calibrate(comm, original, run.calibration, run.sample);
+  result.reports = job::solve_starting_points(comm, run, statistics, result.model, result.plan);
+  return result;
+}
+
+TEST(StartingPoints, HaveTheBitsOfOneRank) {
+  const auto self = make_self_communicator();
+  for (const bool sequential : {false, true}) {
+    const Start alone = start(*self, sequential), together = start(test::world(), sequential);
+    for (std::size_t i = 0; i < alone.plan.size(); ++i) {
+      const std::string& name = alone.model.parameters()[i].name;
+      EXPECT_TRUE(at::equal(alone.model.parameters()[i].value, together.model.parameters()[i].value)) << name;
+      if (alone.plan[i].spec->format != NumberFormat::kTernary) continue;
+      EXPECT_TRUE(at::equal(alone.plan[i].calibration.thresholds, together.plan[i].calibration.thresholds)) << name;
+      EXPECT_TRUE(at::equal(alone.plan[i].calibration.scale_factors, together.plan[i].calibration.scale_factors))
+          << name;
+    }
+  }
+}
+
+// tr((W - Q) X'X (W - Q)') of one layer with the inputs that the student itself gives it.
+double loss_in(Student& student, const std::vector<Parameter>& original, std::size_t index) {
+  const at::NoGradGuard no_grad;
+  at::Tensor inputs;
+  student.decoder().set_observer([&](std::size_t at, const at::Tensor& x) {
+    if (at == index) inputs = x.to(at::kDouble);
+  });
+  student.decoder().forward(test::counting_batch(0, 23, 12));
+  student.decoder().set_observer({});
+  const TrainedParameter& parameter = student.parameters()[index];
+  const at::Tensor lost = as_output_first(original[index].value - parameter.seen.detach(), parameter.input_first);
+  return at::mm(inputs, lost.t().to(at::kDouble)).square().sum().item<double>();
+}
+
+class StartingPointsOf : public testing::TestWithParam<Family> {};
+INSTANTIATE_TEST_SUITE_P(Families, StartingPointsOf, testing::Values(Family::kLlama, Family::kGpt2),
+                         [](const auto& instance) { return to_string(instance.param); });
+
+// The first linear of the last block: its inputs come from the quantized first block when solved in sequence.
+TEST_P(StartingPointsOf, SolvedInSequenceSuitTheInputsOfTheQuantizedBlocksBefore) {
+  const std::vector<Parameter> original = Decoder::random(test::tiny_config(GetParam()), 1).parameters();
+  Start apart = start(test::world(), false, GetParam()), in_sequence = start(test::world(), true, GetParam());
+  std::size_t index = 0;
+  while (original[index].layer != 1 || !is_block_linear(original[index].role)) ++index;
+  Student separate(std::move(apart.model), apart.plan), sequential(std::move(in_sequence.model), in_sequence.plan);
+  EXPECT_LT(loss_in(sequential, original, index), loss_in(separate, original, index));
+}
+
+// What training begins with, and what is packed without training, is what the solver found.
+TEST_P(StartingPointsOf, AreWhatTheStudentSeesAtFirst) {
+  Start result = start(test::world(), true, GetParam());
+  const std::vector<Parameter> original = Decoder::random(test::tiny_config(GetParam()), 1).parameters();
+  ASSERT_FALSE(result.reports.empty());
+  double rounding = 0, solved = 0;
+  for (const LayerReport& report : result.reports) {
+    EXPECT_EQ(report.method, "compensated") << report.name;
+    rounding += report.error_rounding;
+    solved += report.error;
+  }
+  EXPECT_LT(solved, 0.8 * rounding);
+  const std::vector<ParameterPlan> plan = result.plan;
+  const Student student(std::move(result.model), plan);
+  for (std::size_t i = 0; i < plan.size(); ++i) {
+    const TrainedParameter& parameter = student.parameters()[i];
+    if (plan[i].spec->format != NumberFormat::kTernary) continue;
+    const at::Tensor master = as_output_first(parameter.master.detach(), parameter.input_first);
+    const at::Tensor value = dequantize(store(master, *plan[i].spec, plan[i].calibration));
+    EXPECT_TRUE(at::equal(as_output_first(parameter.seen.detach(), parameter.input_first), value)) << parameter.name;
+    const at::Tensor weight = as_output_first(original[i].value, parameter.input_first);
+    EXPECT_LT(measure_error(weight, value).relative, 1.0) << parameter.name;
+  }
+}
+
+TEST(SolverRecord, NamesTheLayersThatFellBack) {
+  LayerReport good, bad;
+  good.name = "a";
+  bad.name = "b";
+  bad.fallback = "no factor";
+  const nlohmann::json record = job::solver_record({good, bad});
+  EXPECT_EQ(record.at("layers").size(), 2u);
+  ASSERT_EQ(record.at("fallbacks").size(), 1u);
+  EXPECT_EQ(record.at("fallbacks")[0].at("name"), "b");
+}
+
+}  // namespace
+}  // namespace tercet
