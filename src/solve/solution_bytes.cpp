@@ -52,6 +52,15 @@ LayerReport report_from_json(const json& value) {
   return report;
 }
 
+// Shapes as the ternary format lays them out.
+bool fits_together(const LayerSolution& solution) {
+  const std::vector<std::int64_t>& shape = solution.stored.shape;
+  if (!solution.masters.defined() || !solution.stored.codes.defined() || !solution.stored.scales.defined()) return false;
+  return shape.size() == 2 && solution.masters.sizes() == at::IntArrayRef(shape) &&
+         solution.stored.codes.sizes() == at::IntArrayRef({shape[0], (shape[1] + 3) / 4}) &&
+         solution.stored.scales.sizes() == at::IntArrayRef(scale_shape(shape[0], shape[1], solution.stored.spec));
+}
+
 LayerSolution solution_from_json(const json& value) {
   if (value.at("version").get<int>() != kVersion) throw DataError("a solution of another version");
   LayerSolution solution;
@@ -66,10 +75,7 @@ LayerSolution solution_from_json(const json& value) {
   solution.calibration.mean_square = tensor_from_json(value.at("mean_square"), at::kFloat);
   solution.calibration.scale_factors = tensor_from_json(value.at("scale_factors"), at::kFloat);
   solution.report = report_from_json(value.at("report"));
-  if (!solution.masters.defined() || solution.masters.sizes() != at::IntArrayRef(solution.stored.shape) ||
-      stored_bytes(solution.stored) != expected_bytes(solution.stored.shape, spec)) {
-    throw DataError("a solution whose parts do not fit together");
-  }
+  if (!fits_together(solution)) throw DataError("a solution whose parts do not fit together");
   return solution;
 }
 
