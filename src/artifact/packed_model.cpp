@@ -163,7 +163,8 @@ void write_packed_model(const std::filesystem::path& file, const PackedModel& mo
 }
 
 PackedModel read_packed_model(const std::filesystem::path& file) {
-  return packed_model_of(read_torch_file(file), file.string(), std::filesystem::file_size(file));
+  const TorchValue root = read_torch_file(file);  // says what is wrong with a file that is not there
+  return packed_model_of(root, file.string(), std::filesystem::file_size(file));
 }
 
 PackedModel packed_model_of(const TorchValue& root, const std::string& where, std::uint64_t bytes) {

@@ -43,6 +43,7 @@ constexpr std::array kRules = {
     Rule{"TORCH_HOME", Care::kRecorded},
     Rule{"TORCH_CUDA_ARCH_LIST", Care::kRecorded},
     Rule{"PYTORCH_VERSION", Care::kRecorded},
+    Rule{"OPENBLAS_*", Care::kRecorded},  // of numpy and others: LibTorch multiplies by MKL
     Rule{"HDF5_USE_FILE_LOCKING", Care::kRecorded},
     Rule{"HDF5_PLUGIN_*", Care::kRecorded},  // no plugin is loaded (src/store/hdf5.cpp)
     Rule{"OMPI_MCA_coll*", Care::kWarned},   // which algorithm adds up what the ranks hold
@@ -55,7 +56,6 @@ constexpr std::array kRules = {
     Rule{"ATEN_CPU_CAPABILITY", Care::kWarned},
     Rule{"ONEDNN_*", Care::kWarned},
     Rule{"DNNL_*", Care::kWarned},
-    Rule{"OPENBLAS_*", Care::kWarned},
     Rule{"TORCH_*", Care::kWarned},
     Rule{"PYTORCH_*", Care::kWarned},
     Rule{"CUBLAS*", Care::kWarned},

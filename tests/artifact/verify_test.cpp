@@ -91,7 +91,7 @@ TEST_F(VerifyArtifacts, FindsFilesThatAreNotTheListedOnes) {
   write_file_atomically(folder_ / "compression_metadata.json", R"({"files": {"../outside": "00"}})");
   EXPECT_MENTIONS(findings(), "'..'");
   write_file_atomically(folder_ / "compression_metadata.json", "[]");
-  EXPECT_MENTIONS(findings(), "no list of files");
+  EXPECT_MENTIONS(findings(), "its top is no object");
   write_file_atomically(folder_ / "compression_metadata.json", "{");
   EXPECT_MENTIONS(findings(), "JSON");
 }

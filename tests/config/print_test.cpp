@@ -83,6 +83,7 @@ TEST(ToYaml, ADifferentConfigSurvivesAsAWhole) {
   changed.training.global_batch_tokens = 514 * 8;
   changed.data.sequence_length = 514;
   changed.output = "/elsewhere";
+  changed.calibration.samples = 2 * changed.calibration.shards;
   changed.gates.sparsity_max = 0.9;
   const JobConfig loaded = load(to_yaml(changed));
   EXPECT_EQ(to_yaml(loaded), to_yaml(changed));
@@ -113,7 +114,7 @@ TEST(PrintText, IsQuotedWhereYamlWouldTakeItForSomethingElse) {
 }
 
 TEST(Fingerprint, ChangesWithEveryKeyThatChangesResultsAndWithNoOther) {
-  const std::set<std::string_view> without_effect_sections = {"log", "distributed", "checkpoint"};
+  const std::set<std::string_view> without_effect_sections = {"log", "distributed", "checkpoint", "watchdog"};
   const std::set<std::string_view> without_effect = {"name", "output", "data.cache"};
   const std::string before = fingerprint(JobConfig{});
   EXPECT_EQ(before.size(), 64u);

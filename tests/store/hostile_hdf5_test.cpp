@@ -44,14 +44,25 @@ Handle simple_space(hsize_t size) {
   return store::own(H5Screate_simple(1, &size, nullptr), H5Sclose, "space");
 }
 
+// This process has taken external links out of HDF5, so a class of that number is lent to make one.
+void create_external_link(const std::string& target, hid_t file, const char* name) {
+  H5L_class_t links{};
+  links.version = H5L_LINK_CLASS_T_VERS;
+  links.id = H5L_TYPE_EXTERNAL;
+  links.comment = "of a test";
+  links.trav_func = [](const char*, hid_t, const void*, size_t, hid_t, hid_t) -> hid_t { return -1; };
+  ASSERT_GE(H5Lregister(&links), 0);
+  // Version and flags, file name, object name.
+  const std::string value =
+      std::string(1, '\0') + target + std::string(1, '\0') + "/metrics/loss" + std::string(1, '\0');
+  ASSERT_GE(H5Lcreate_ud(file, name, H5L_TYPE_EXTERNAL, value.data(), value.size(), H5P_DEFAULT, H5P_DEFAULT), 0);
+  ASSERT_GE(H5Lunregister(H5L_TYPE_EXTERNAL), 0);
+}
+
 TEST_F(HostileRun, WithALinkIntoAnotherFileIsRefused) {
   fs::copy(run_h5(), other());
-  EXPECT_MENTIONS(
-      refusal([&](hid_t file) {
-        ASSERT_GE(H5Lcreate_external(other().c_str(), "/metrics/loss", file, "metrics/more", H5P_DEFAULT, H5P_DEFAULT),
-                  0);
-      }),
-      "link to somewhere else");
+  EXPECT_MENTIONS(refusal([&](hid_t file) { create_external_link(other(), file, "metrics/more"); }),
+                  "link to somewhere else");
 }
 
 TEST_F(HostileRun, WithASoftLinkForATableIsRefused) {
