@@ -31,7 +31,8 @@ read_arguments() {
   fi
   targets=("$@")
   if ((${#targets[@]} == 0)); then
-    mapfile -t targets < <(cd "$project_root/tests/fuzz/targets" && printf '%s\n' *.cpp | sed 's/\.cpp$//')
+    # HDF5 1.10 itself loops on some files, so that run_file is attacked only by name.
+    mapfile -t targets < <(cd "$project_root/tests/fuzz/targets" && printf '%s\n' *.cpp | sed 's/\.cpp$//' | grep -vx run_file)
   fi
 }
 

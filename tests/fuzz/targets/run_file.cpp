@@ -30,7 +30,8 @@ void read(std::string_view input) {
   (void)store::to_json(run).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-const Registration kTarget({"run_file", seeds, read});
+// HDF5 1.10 reads some damaged heaps of texts for ever (docs/security.md).
+const Registration kTarget({"run_file", seeds, read, false});
 
 }  // namespace
 }  // namespace tercet::fuzz
