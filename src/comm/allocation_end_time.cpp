@@ -28,8 +28,19 @@ std::optional<double> end_time_of(const std::string& text) {
   return static_cast<double>(std::mktime(&parts));
 }
 
+bool is_number(const char* text) {
+  return text != nullptr && *text != '\0' && std::strspn(text, "0123456789") == std::strlen(text);
+}
+
+// One element of an array goes by the array's number and its own; its job number alone may mean the whole array.
+std::string job_name() {
+  const char *array = std::getenv("SLURM_ARRAY_JOB_ID"), *element = std::getenv("SLURM_ARRAY_TASK_ID");
+  if (is_number(array) && is_number(element)) return std::string(array) + "_" + element;
+  const char* job = std::getenv("SLURM_JOB_ID");
+  return is_number(job) ? job : "";
+}
+
 std::string ask_squeue(const std::string& job) {
-  if (job.find_first_not_of("0123456789") != std::string::npos) return "";
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> pipe(
       ::popen(("squeue -h -o %e -j " + job + " 2>/dev/null").c_str(), "r"), ::pclose);
   if (!pipe) return "";
@@ -41,8 +52,8 @@ std::string ask_squeue(const std::string& job) {
 
 std::optional<double> allocation_end_time() {
   if (const char* known = std::getenv("SLURM_JOB_END_TIME")) return number_in(known);
-  const char* job = std::getenv("SLURM_JOB_ID");
-  return job == nullptr ? std::nullopt : end_time_of(ask_squeue(job));
+  const std::string job = job_name();
+  return job.empty() ? std::nullopt : end_time_of(ask_squeue(job));
 }
 
 }  // namespace tercet
