@@ -1,5 +1,7 @@
 #include "job/starting_points.hpp"
 
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/mm.h>
 #include <gtest/gtest.h>

@@ -67,7 +67,7 @@ TEST(Ternary, calibrated_thresholds_minimise_the_weighted_error_among_the_candid
   const FormatSpec spec = ternary_spec(Granularity::kGroup, 32, TernaryRule::kCalibrated);
   const at::Tensor weight = at::randn({8, 96});
   const at::Tensor mean_square = at::rand({96}) * 4 + 0.01;
-  const TernaryCalibration best{calibrate_thresholds(weight, spec, mean_square), mean_square};
+  const TernaryCalibration best{calibrate_thresholds(weight, spec, mean_square), mean_square, {}};
   const auto error = [&](const TernaryCalibration& calibration) {
     const TernaryTensor t = ternarize(weight, spec, calibration);
     return ((weight - quant::scale_trits(t.trits, t.scales, spec)).square() * mean_square).sum().item<double>();
