@@ -11,7 +11,8 @@ from driving import check, check_equal, main, sets, status_of
 
 TIMEOUT_S = 10
 END_S = TIMEOUT_S + 40  # on a busy machine
-TRAINING = {"training__tokens": 80 * 1024, "checkpoint__every_steps": 20, "training__evaluate_every": 40}
+HEARD_S = 1.5  # ranks tell the one that keeps watch once a second where they are
+TRAINING = {"training__tokens": 240 * 1024, "checkpoint__every_steps": 20, "training__evaluate_every": 80}
 CALIBRATION = {"calibration__samples": 4000, "training__enabled": "false"}
 
 
@@ -52,6 +53,7 @@ def stop_a_rank(shop, name, rank, ranks, settings, moment):
         job = shop.start(arguments, ranks, errors)
         try:
             wait_for(lambda: moment(shop.folder / name), job, "the moment")
+            time.sleep(HEARD_S)
             pid = pid_of(job, rank)
             check(pid is not None, f"rank {rank} was not there")
             os.kill(pid, signal.SIGSTOP)
