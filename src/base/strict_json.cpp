@@ -17,7 +17,8 @@ class StrictEvents {
     using Event = nlohmann::json::parse_event_t;
     // What begins at this event is one level deeper than where it stands.
     const bool begins = event == Event::object_start || event == Event::array_start;
-    if (depth + (begins ? 1 : 0) > rules_.deepest) refuse("it is nested deeper than " + std::to_string(rules_.deepest) + " levels");
+    if (depth + (begins ? 1 : 0) > rules_.deepest)
+      refuse("it is nested deeper than " + std::to_string(rules_.deepest) + " levels");
     if (++values_ > kMostJsonValues) refuse("it has more than " + std::to_string(kMostJsonValues) + " values");
     if (!rules_.unique_keys) return true;
     if (event == Event::object_start) open_.emplace_back();

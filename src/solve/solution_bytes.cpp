@@ -55,7 +55,8 @@ LayerReport report_from_json(const json& value) {
 // Shapes as the ternary format lays them out.
 bool fits_together(const LayerSolution& solution) {
   const std::vector<std::int64_t>& shape = solution.stored.shape;
-  if (!solution.masters.defined() || !solution.stored.codes.defined() || !solution.stored.scales.defined()) return false;
+  if (!solution.masters.defined() || !solution.stored.codes.defined() || !solution.stored.scales.defined())
+    return false;
   return shape.size() == 2 && solution.masters.sizes() == at::IntArrayRef(shape) &&
          solution.stored.codes.sizes() == at::IntArrayRef({shape[0], (shape[1] + 3) / 4}) &&
          solution.stored.scales.sizes() == at::IntArrayRef(scale_shape(shape[0], shape[1], solution.stored.spec));

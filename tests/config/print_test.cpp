@@ -83,6 +83,7 @@ TEST(ToYaml, ADifferentConfigSurvivesAsAWhole) {
   changed.training.global_batch_tokens = 514 * 8;
   changed.data.sequence_length = 514;
   changed.output = "/elsewhere";
+  changed.quantization.rule = "calibrated";  // which a solved start needs
   changed.calibration.samples = 2 * changed.calibration.shards;
   changed.gates.sparsity_max = 0.9;
   const JobConfig loaded = load(to_yaml(changed));

@@ -69,7 +69,7 @@ std::vector<std::string> names() {
   return all;
 }
 
-INSTANTIATE_TEST_SUITE_P(Fuzz, Parser, testing::ValuesIn(names()), [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Fuzz, Parser, testing::ValuesIn(names()), [](const auto& parser) { return parser.param; });
 
 }  // namespace
 }  // namespace tercet::fuzz

@@ -126,12 +126,12 @@ TEST_F(HostileRun, WithAnAttributeOfManyValuesIsRefusedBeforeItOverflowsOne) {
     const std::string text = refusal([name](hid_t file) {
       const bool number = std::string(name) == "version";
       H5Adelete(file, name);
-      const Handle space = simple_space(4096);
+      const Handle space = simple_space(2048);  // an object header holds 64 kB
       const Handle type = store::text_type();
       const Handle attribute =
           store::own(H5Acreate2(file, name, number ? H5T_STD_I64LE : type.get(), space.get(), H5P_DEFAULT, H5P_DEFAULT),
                      H5Aclose, "a");
-      const std::vector<std::int64_t> numbers(4096, 1);
+      const std::vector<std::int64_t> numbers(2048, 1);
       if (number) store::check_hdf5(H5Awrite(attribute.get(), H5T_NATIVE_INT64, numbers.data()), "write");
     });
     EXPECT_MENTIONS(text, "not a single value");
