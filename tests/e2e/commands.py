@@ -66,7 +66,7 @@ def a_plan_foresees_what_the_job_makes(shop):
     check_equal(memory["total"], memory["process"] + largest, "total memory")
     check(found["expected_tokens_per_second"] > 0 and found["steps"] > 0, f"no time: {found}")
     text = shop.run(*plan, ranks=0).must_end_with(0).out
-    for words in ("memory of one rank", PACKED, "tokens/s", "ranks: 1"):
+    for words in ("memory of one rank", PACKED, "tokens/s", "world: 1 ranks"):
         check(words in text, f"{words!r} is missing in:\n{text}")
 
 
