@@ -89,7 +89,7 @@ class Reference:
     """The job left alone on so many ranks: its outcome, and how long each stage took."""
 
     def __init__(self, shop, ranks, **settings):
-        run = shop.folder / f"alone-{ranks}-" + "-".join(sorted(settings))
+        run = shop.folder / ("-".join(["alone", str(ranks), *sorted(settings)]))
         shop.run(*arguments_of(shop, run, **settings), ranks=ranks).must_end_with(0)
         self.outcome = outcome_of(run)
         self.seconds = {line["name"]: line["end_s"] - line["begin_s"] for line in journal(run, "stage")}
