@@ -29,7 +29,7 @@ RunDirectory::~RunDirectory() {
 }
 
 bool RunDirectory::complete() const {
-  return fs::exists(artifacts()) || fs::exists(rejected());
+  return on_root(comm_, [&] { return fs::exists(artifacts()) || fs::exists(rejected()) ? "yes" : "no"; }) == "yes";
 }
 
 void RunDirectory::check_inputs(const Traits& inputs) {

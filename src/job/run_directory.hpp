@@ -34,7 +34,7 @@ class RunDirectory {
   std::filesystem::path work() const { return path_ / "work"; }  // finished units; removed when the run is complete
   std::filesystem::path stop_request() const { return stop_request_of(path_); }
   static std::filesystem::path stop_request_of(const std::filesystem::path& run) { return run / "stop.request"; }
-  bool complete() const;  // a verdict was published
+  bool complete() const;  // Collective. Whether a verdict was published, as rank 0 sees the folder.
 
  private:
   void prepare(const JobConfig& config);
