@@ -10,6 +10,7 @@
 
 #include "solve/rows.hpp"
 #include "solve/scale_fit.hpp"
+#include "tercet/base/heartbeat.hpp"
 
 namespace tercet::solve {
 namespace {
@@ -60,6 +61,7 @@ void fix_columns(const Matrices& m, std::int64_t row, double scale, std::int64_t
 
 void fix_tile(const Matrices& m, const std::vector<ScaleRun>& runs, bool fit, std::int64_t first, std::int64_t last) {
   double errors[kTileRows][kBlockColumns];
+  heartbeat::beat();
   for (std::size_t position = 0; position < runs.size(); ++position) {
     const ScaleRun& run = runs[position];
     if (fit) fit_rows(m, run, static_cast<std::int64_t>(position), first, last);

@@ -9,6 +9,7 @@
 #include "solve/rows.hpp"
 #include "solve/scale_fit.hpp"
 #include "solve/small_system.hpp"
+#include "tercet/base/heartbeat.hpp"
 
 namespace tercet::solve {
 namespace {
@@ -105,6 +106,7 @@ void for_each_row(const at::Tensor& weight, const Quadratic& quadratic, const st
   at::parallel_for(0, weight.size(0), 1, [&](std::int64_t begin, std::int64_t end) {
     RowImprover improver(quadratic.hessian.const_data_ptr<double>(), columns, runs);
     for (std::int64_t row = begin; row < end; ++row) {
+      heartbeat::beat();
       improver.start(
           weight.const_data_ptr<double>() + row * columns, a.trits.mutable_data_ptr<double>() + row * columns,
           a.scales.mutable_data_ptr<double>() + row * per_row, a.rounded.mutable_data_ptr<double>() + row * columns);

@@ -1,19 +1,14 @@
 #include "solve/rows.hpp"
 
-// One copy per instruction set, chosen when the program is loaded.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
-#define TERCET_CLONES __attribute__((target_clones("avx512f", "avx2", "default"), optimize("fp-contract=off")))
-#else
-#define TERCET_CLONES
-#endif
+#include "tercet/base/simd.hpp"
 
 namespace tercet::solve {
 
-TERCET_CLONES void add_scaled(double* y, const double* x, double factor, std::int64_t count) {
+TERCET_EXACT_CLONES void add_scaled(double* y, const double* x, double factor, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) y[i] += factor * x[i];
 }
 
-TERCET_CLONES double dot(const double* x, const double* y, std::int64_t count) {
+TERCET_EXACT_CLONES double dot(const double* x, const double* y, std::int64_t count) {
   constexpr std::int64_t kLanes = 8;
   double lanes[kLanes] = {};
   std::int64_t i = 0;
