@@ -33,8 +33,3 @@ if(TERCET_FUZZ)
   # Counts what of our code an input reaches; the targets alone bring libFuzzer's main.
   target_compile_options(tercet_instrumentation INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=fuzzer-no-link>)
 endif()
-
-find_program(TERCET_MOLD mold)
-if(TERCET_MOLD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_GREATER_EQUAL 12)
-  add_link_options(-fuse-ld=mold)
-endif()
