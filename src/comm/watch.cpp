@@ -50,6 +50,7 @@ std::string fault_of(const RankState& state, double timeout_s) {
          phase_of(state) + " (" + activity_of(state) + ")";
 }
 
+constexpr double kTimeToEnd = 60;       // seconds, for a rank that ends the job
 constexpr std::size_t kNamedRanks = 4;  // in one sentence; the table names all
 
 std::string sentence_of(std::span<const RankState> ranks, const std::vector<int>& hanging, double timeout_s) {
@@ -72,7 +73,7 @@ bool waits_too_long(const RankState& state, double timeout_s) {
 }
 
 struct Wire {  // travels as bytes, so every byte is set
-  std::int32_t rank, pid, waiting, thread_state;
+  std::int32_t rank, pid, waiting, thread_state, ends_job, unused;
   double idle_s;
   std::uint64_t beats, done, total, bytes, calls, memory_bytes;
   char host[64], phase[100], call[36];
@@ -126,6 +127,7 @@ void Watch::pass(double seconds, double timeout_s) {
   for (std::size_t r = 0; r < ranks_.size(); ++r) {
     if (expected_[r] && static_cast<int>(r) != rank_) ranks_[r].silent_s += seconds;
   }
+  left_to_another_s_ = std::max(0.0, left_to_another_s_ - seconds);
   if (keeps()) {
     keeping_s_ += seconds;
   } else if (ranks_[static_cast<std::size_t>(keeper_)].silent_s >= patience(timeout_s)) {
@@ -139,11 +141,12 @@ void Watch::heard(const RankState& state) {
   known = state;
   known.known = true;
   known.silent_s = 0;
+  if (state.ends_job && state.rank != rank_) left_to_another_s_ = kTimeToEnd;
   if (state.rank < keeper_) turn_to(state.rank);
 }
 
 std::optional<Hang> Watch::hang(double timeout_s) const {
-  if (!keeps() || keeping_s_ < patience(timeout_s)) return std::nullopt;
+  if (left_to_another() || !keeps() || keeping_s_ < patience(timeout_s)) return std::nullopt;
   return find_hang(ranks_, timeout_s);
 }
 
@@ -153,6 +156,7 @@ std::string encode(const RankState& state) {
   wire.pid = state.pid;
   wire.waiting = state.place.waiting ? 1 : 0;
   wire.thread_state = state.thread_state;
+  wire.ends_job = state.ends_job ? 1 : 0;
   wire.idle_s = state.idle_s;
   wire.beats = state.place.beats;
   wire.done = state.place.done;
@@ -175,6 +179,7 @@ RankState decode_rank_state(const std::string& bytes) {
   state.pid = wire.pid;
   state.place.waiting = wire.waiting != 0;
   state.thread_state = static_cast<char>(wire.thread_state);
+  state.ends_job = wire.ends_job != 0;
   state.idle_s = wire.idle_s;
   state.place.beats = wire.beats;
   state.place.done = wire.done;

@@ -97,6 +97,7 @@ struct Watchdog::State {
   void tick(double passed);
   void look_at_self(double passed);
   void exchange();
+  void tell_all();
   std::optional<Ending> failed_alone(double passed);
   [[noreturn]] void end_job(Ending ending, const std::string& consequence);
 
@@ -175,8 +176,12 @@ void Watchdog::State::look_at_self(double passed) {
 
 void Watchdog::State::exchange() {
   while (const auto message = mailbox->receive()) watch.heard(comm::decode_rank_state(*message));
+  if (!watch.keeps()) return mailbox->send(watch.keeper(), comm::encode(self));
+  tell_all();
+}
+
+void Watchdog::State::tell_all() {
   const std::string mine = comm::encode(self);
-  if (!watch.keeps()) return mailbox->send(watch.keeper(), mine);
   for (int rank = 0; rank < control.size(); ++rank) {
     if (rank != self.rank) mailbox->send(rank, mine);
   }
@@ -184,13 +189,15 @@ void Watchdog::State::exchange() {
 
 std::optional<Ending> Watchdog::State::failed_alone(double passed) {
   const std::lock_guard lock(mutex);
-  if (!failure || (failed_for_s += passed) < kAgreementPatience) return std::nullopt;
+  if (!failure || watch.left_to_another() || (failed_for_s += passed) < kAgreementPatience) return std::nullopt;
   return ending_of(failure);
 }
 
 void Watchdog::State::end_job(Ending ending, const std::string& consequence) {
   const int code = static_cast<int>(ending.code);
   comm::last_resort::within(kLastWords, code, name + ": " + ending.sentence);
+  self.ends_job = true;
+  if (mailbox) tell_all();
   std::function<void(const Ending&)> call;
   {
     const std::lock_guard lock(mutex);

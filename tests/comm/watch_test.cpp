@@ -207,6 +207,19 @@ TEST(Watch, AWholeNodeWithTheFirstRanksGoneIsFoundSoon) {
   }
 }
 
+TEST(Watch, LeavesTheReportToARankThatIsEndingTheJobForAMinute) {
+  Watch watch(0, 2);
+  RankState other = working(1);
+  other.ends_job = true;
+  watch.heard(other);
+  watch.pass(59, 40);
+  watch.heard(working(0, 59));
+  EXPECT_TRUE(watch.left_to_another());
+  EXPECT_FALSE(watch.hang(40));
+  watch.pass(1, 40);
+  EXPECT_TRUE(watch.hang(40));
+}
+
 TEST(Watch, ASingleRankWatchesItself) {
   Watch watch(0, 1);
   watch.pass(kTimeout, kTimeout);
@@ -226,6 +239,7 @@ TEST(Watch, IgnoresWhatClaimsToBeARankThatIsNotThere) {
 TEST(RankState, TravelsWhole) {
   RankState sent = waiting(3, 1.5, "the end of a reduction");
   sent.thread_state = 'D';
+  sent.ends_job = true;
   sent.memory_bytes = 12345;
   const std::string wire = comm::encode(sent);
   EXPECT_EQ(wire.size(), comm::encoded_size());
@@ -233,6 +247,7 @@ TEST(RankState, TravelsWhole) {
   EXPECT_EQ(table_of({sent}), table_of({got}));
   EXPECT_EQ(got.pid, sent.pid);
   EXPECT_EQ(got.thread_state, 'D');
+  EXPECT_TRUE(got.ends_job);
   EXPECT_EQ(got.memory_bytes, 12345U);
   EXPECT_TRUE(got.place.waiting);
 }

@@ -7,6 +7,9 @@
 // A rank that waits is never at fault by itself, however long: rank 0 may work for hours while the others wait, if it
 // beats. Durations are counted by each rank while it runs, so a job that is suspended as a whole and continued lives.
 //
+// Whoever ends the job tells the others, and they leave the report to it; should it not come to an end within a minute,
+// they watch on.
+//
 // The threads talk by MPI, since a file system may be what hangs. Should the thread itself hang, or the report, or
 // MPI's start or end, another thread that only counts ends the process.
 #pragma once
@@ -37,6 +40,7 @@ struct RankState {
   double silent_s = 0;    // since it was last heard of
   char thread_state = 0;  // of its main thread as the kernel says: R runs, S sleeps, D waits for a disk; 0: not known
   std::uint64_t memory_bytes = 0;
+  bool ends_job = false;  // it has seen a hang or an error and is ending the job
 };
 
 // Why the job is ended.
