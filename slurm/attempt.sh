@@ -2,7 +2,8 @@
 # What the batch scripts share: one attempt at a run, and whether the job is queued again after it. Sourced after
 # launch/lib.sh. The script sets `run_folder` and calls `attempt_and_settle COMMAND...`, which ends it.
 #
-# Exit status 0, 3, 64, 65, 69, 70 and 74 are final. 75, or that of a crash, may queue the job again; see settle below.
+# Exit status 0, 3, 64, 65, 69, 70 and 74 are final. 75, or that of a crash or a hang, may queue the job again; see settle
+# below.
 
 max_restarts="${TERCET_MAX_RESTARTS:-20}"
 restarts="${SLURM_RESTART_COUNT:-0}"
@@ -144,6 +145,10 @@ settle_crashed() { # STATUS
 }
 
 settle() { # STATUS
+  if [[ $1 == 70 && $(status_field stop_reason) == hang ]]; then
+    settle_crashed 70 # perhaps the node's fault, or the network's
+    return
+  fi
   case $1 in
     0) say "finished, every gate passed: $run_folder" ;;
     3) say "finished, a gate failed: $run_folder/status.json says which" ;;

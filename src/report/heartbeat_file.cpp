@@ -101,6 +101,7 @@ void record_ending(const fs::path& run_folder, const Ending& ending) {
   (*status)["state"] = state_of(ending.code);
   (*status)["exit_code"] = static_cast<int>(ending.code);
   (*status)["sentence"] = ending.sentence;
+  if (!ending.ranks.empty()) (*status)["stop_reason"] = "hang";
   (*status)["updated"] = iso_time(unix_time());
   (*status)["seconds"] = unix_time() - seconds_of(status->value("started", ""));
   write_file_atomically(run_folder / "status.json", text_of(*status));

@@ -1,12 +1,13 @@
 """A batch job that is interrupted: when it is queued again, when not, and that nothing shows in the result."""
 
+import os
 import signal
 
 from cluster import wait_until
 from driving import check, check_equal, status_of
 from jobs import PATIENCE_S, STEPS, main
 
-LONG = {"training__tokens": 4000 * 1024}  # no job that is meant to be stopped ends before that
+LONG = {"training__tokens": 100000 * 1024}  # no job that is meant to be stopped ends before that
 
 
 def steps_are_made_once(job):
@@ -114,8 +115,18 @@ def a_crash_after_a_checkpoint_queues_the_job_again(shop):
     job.must_equal_the_uninterrupted_run()
 
 
+def a_job_that_hangs_after_a_checkpoint_is_queued_again(shop):
+    job = shop.compress("hangs", watchdog__timeout_s=5)
+    job.wait_for_checkpoint()
+    os.kill(job.ranks()[1], signal.SIGSTOP)
+    job.must_end_as("COMPLETED", 0)
+    job.must_say("the job hangs: rank", "ended abnormally (status 70) after some progress: queued again (restart 1",
+                 "goes on from step")
+    job.must_equal_the_uninterrupted_run()
+
+
 def a_job_that_crashes_without_coming_further_is_not_tried_for_ever(shop):
-    job = shop.compress("no-progress", checkpoint__every_steps=4000, **LONG)
+    job = shop.compress("no-progress", checkpoint__every_steps=100000, **LONG)
     for attempt in (1, 2):  # the first has measured and calibrated something; the second finds all of that
         wait_until(lambda: attempt in job.attempts_of_steps(), PATIENCE_S, lambda: f"a step:\n{job.words()[-3000:]}")
         job.signal_ranks(signal.SIGKILL)
@@ -148,5 +159,6 @@ if __name__ == "__main__":
           a_preempted_job_saves_makes_room_and_goes_on, a_job_preempted_without_grace_is_queued_again_by_slurm,
           restarts_by_slurm_are_limited_too, a_request_to_the_ranks_stops_the_job_and_it_stays_stopped,
           tercet_stop_stops_the_job_and_it_stays_stopped, a_cancelled_job_saves_and_stays_cancelled,
-          a_crash_after_a_checkpoint_queues_the_job_again, a_job_that_crashes_without_coming_further_is_not_tried_for_ever,
+          a_crash_after_a_checkpoint_queues_the_job_again, a_job_that_hangs_after_a_checkpoint_is_queued_again,
+          a_job_that_crashes_without_coming_further_is_not_tried_for_ever,
           the_number_of_restarts_is_limited, a_time_limit_that_nothing_fits_into_is_not_tried_for_ever])
