@@ -63,7 +63,7 @@ bool stays_inside(std::string_view table) {
   if (table.size() <= sizeof bytes) return false;
   std::memcpy(&bytes, table.data(), sizeof bytes);
   table.remove_prefix(sizeof bytes);
-  if (bytes >= table.size() || bytes % sizeof(std::uint32_t) != 0) return false;
+  if (bytes == 0 || bytes >= table.size() || bytes % sizeof(std::uint32_t) != 0) return false;
   std::vector<std::uint32_t> units(bytes / sizeof(std::uint32_t));
   std::memcpy(units.data(), table.data(), bytes);
   const std::string_view replacements = table.substr(bytes);
