@@ -30,19 +30,14 @@ void require_space(const fs::path& folder, const std::vector<TensorEntry>& tenso
                    "free some space or lower checkpoint.keep");
 }
 
-// What the ranks must know before they write, made by rank 0.
-struct Staging {
-  fs::path folder;
-  StateFile places;
-};
-
-Staging stage(Communicator& comm, const fs::path& folder, const Manifest& manifest) {
+// Rank 0 makes the folder and the file; all ranks learn its name and, in the manifest, where to write.
+fs::path stage(Communicator& comm, const fs::path& folder, Manifest& manifest) {
   const std::string text = on_root(comm, [&] {
     require_space(folder, manifest.tensors);
     const fs::path staged = make_staging(folder, manifest.step);
     try {
-      const StateFile places = create_state_file(staged / "state.h5", manifest.tensors);
-      return nlohmann::json{staged.string(), places.bytes, places.positions}.dump();
+      const Places places = create_state_file(staged / "state.h5", manifest.tensors);
+      return nlohmann::json{staged.string(), places.file_bytes, places.positions}.dump();
     } catch (...) {
       std::error_code ignored;
       fs::remove_all(staged, ignored);
@@ -50,17 +45,18 @@ Staging stage(Communicator& comm, const fs::path& folder, const Manifest& manife
     }
   });
   const auto agreed = nlohmann::json::parse(text);
-  return {agreed.at(0).get<std::string>(),
-          {agreed.at(1).get<std::uint64_t>(), agreed.at(2).get<std::vector<std::uint64_t>>()}};
+  manifest.state_bytes = agreed.at(1);
+  for (std::size_t i = 0; i < manifest.tensors.size(); ++i) manifest.tensors[i].position = agreed.at(2).at(i);
+  return agreed.at(0).get<std::string>();
 }
 
 // Collective: all write, and all learn whether each could. The hashes of every rank's slices are the result.
-std::vector<std::vector<std::string>> write_together(Communicator& comm, const Staging& staging,
-                                                     const Snapshot& snapshot) {
+std::vector<std::vector<std::string>> write_together(Communicator& comm, const fs::path& staged,
+                                                     const std::vector<TensorEntry>& tensors,
+                                                     const std::vector<Piece>& pieces) {
   nlohmann::json mine{{"fault", ""}, {"hashes", nlohmann::json::array()}};
   try {
-    mine["hashes"] =
-        write_pieces(staging.folder / "state.h5", snapshot.manifest.tensors, staging.places, snapshot.pieces);
+    mine["hashes"] = write_pieces(staged / "state.h5", tensors, pieces);
   } catch (const std::exception& error) {
     mine["fault"] = error.what();
   }
@@ -78,46 +74,39 @@ std::vector<std::vector<std::string>> write_together(Communicator& comm, const S
 }
 
 // Each rank hashed its slices in the order of the file.
-Manifest with_hashes(Manifest manifest, const std::vector<std::vector<std::string>>& hashes) {
+void take_over(const std::vector<std::vector<std::string>>& hashes, Manifest& manifest) {
   std::vector<std::size_t> next(hashes.size(), 0);
   for (const Assignment& one : in_runs(manifest.tensors, manifest.world_size)) {
     const auto rank = static_cast<std::size_t>(one.rank);
-    manifest.tensors[one.tensor].slices[one.slice].sha256 = hashes[rank].at(next[rank]++);
+    manifest.tensors[one.tensor].slices[one.slice].xxh3 = hashes[rank].at(next[rank]++);
   }
-  return manifest;
-}
-
-void publish(const Staging& staging, const fs::path& folder, const Snapshot& snapshot,
-             const std::vector<std::vector<std::string>>& hashes) {
-  Manifest manifest = with_hashes(snapshot.manifest, hashes);
-  manifest.state_bytes = staging.places.bytes;
-  write_file_atomically(staging.folder / "manifest.json", to_text(manifest));
-  publish_staged(staging.folder, folder, manifest.step);
 }
 
 }  // namespace
 
 std::uint64_t commit(Communicator& comm, const CheckpointOptions& options, const Snapshot& snapshot) {
-  const Staging staging = stage(comm, options.folder, snapshot.manifest);
+  Manifest manifest = snapshot.manifest;
+  const fs::path staged = stage(comm, options.folder, manifest);
   try {
-    const auto hashes = write_together(comm, staging, snapshot);
+    take_over(write_together(comm, staged, manifest.tensors, snapshot.pieces), manifest);
     on_root(comm, [&] {
-      publish(staging, options.folder, snapshot, hashes);
+      write_file_atomically(staged / "manifest.json", to_text(manifest));
+      publish_staged(staged, options.folder, manifest.step);
       return std::string();
     });
   } catch (const Error&) {  // the same on all ranks
     on_root(comm, [&] {
       std::error_code ignored;
-      fs::remove_all(staging.folder, ignored);
+      fs::remove_all(staged, ignored);
       return std::string();
     });
     throw;
   }
   on_root(comm, [&] {
-    remove_old(options.folder, snapshot.manifest.step, options.keep);
+    remove_old(options.folder, manifest.step, options.keep);
     return std::string();
   });
-  return staging.places.bytes;
+  return manifest.state_bytes;
 }
 
 }  // namespace store

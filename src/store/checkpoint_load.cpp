@@ -3,7 +3,6 @@
 #include "store/checkpoint_folder.hpp"
 #include "store/manifest.hpp"
 #include "store/slice_io.hpp"
-#include "store/state_file.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
 #include "tercet/log/log.hpp"
@@ -28,21 +27,21 @@ std::vector<std::int64_t> agreed_steps(Communicator& comm, const fs::path& folde
 struct Findings {
   std::string fault;  // why it cannot be used
   std::string manifest;
-  store::StateFile places;  // empty for one of another configuration
 };
 
 bool has_fingerprint(const store::Manifest& manifest, const std::string& fingerprint) {
   return manifest.metadata.is_object() && manifest.metadata.value("fingerprint", nlohmann::json()) == fingerprint;
 }
 
-Findings look_at(const fs::path& checkpoint, std::int64_t step, const std::string& fingerprint) {
+Findings look_at(const fs::path& checkpoint, std::int64_t step) {
   Findings found;
   try {
     found.manifest = read_file(checkpoint / "manifest.json", kLargestManifest);
     const store::Manifest manifest = store::parse_manifest(found.manifest);
     if (manifest.step != step) throw StoreError("manifest.json is of another step");
-    if (has_fingerprint(manifest, fingerprint)) {
-      found.places = store::inspect_state_file(checkpoint / "state.h5", manifest);
+    std::error_code error;
+    if (fs::file_size(checkpoint / "state.h5", error) != manifest.state_bytes || error) {
+      throw StoreError("state.h5 is missing or has another size than when it was written");
     }
   } catch (const store::NewerFormat& error) {
     throw StoreError("cannot use '" + checkpoint.string() + "'", error.what());
@@ -54,16 +53,12 @@ Findings look_at(const fs::path& checkpoint, std::int64_t step, const std::strin
 }
 
 // Collective: all ranks go by what rank 0 read. Throws StoreError for a newer format.
-Findings agreed_findings(Communicator& comm, const fs::path& checkpoint, std::int64_t step,
-                         const std::string& fingerprint) {
+Findings agreed_findings(Communicator& comm, const fs::path& checkpoint, std::int64_t step) {
   const auto answer = nlohmann::json::parse(on_root(comm, [&] {
-    const Findings found = look_at(checkpoint, step, fingerprint);
-    return nlohmann::json{found.fault, found.manifest, found.places.bytes, found.places.positions}.dump(
-        -1, ' ', false, nlohmann::json::error_handler_t::replace);
+    const Findings found = look_at(checkpoint, step);
+    return nlohmann::json{found.fault, found.manifest}.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   }));
-  return {answer.at(0).get<std::string>(),
-          answer.at(1).get<std::string>(),
-          {answer.at(2).get<std::uint64_t>(), answer.at(3).get<std::vector<std::uint64_t>>()}};
+  return {answer.at(0), answer.at(1)};
 }
 
 // Collective.
@@ -79,7 +74,7 @@ std::optional<Checkpoint> load_newest_checkpoint(Communicator& comm, const fs::p
                                                  const std::string& fingerprint) {
   for (const std::int64_t step : agreed_steps(comm, folder)) {
     const fs::path checkpoint = folder / store::step_name(step);
-    Findings found = agreed_findings(comm, checkpoint, step, fingerprint);
+    Findings found = agreed_findings(comm, checkpoint, step);
     if (found.fault.empty()) {
       const store::Manifest manifest = store::parse_manifest(found.manifest);
       if (!has_fingerprint(manifest, fingerprint)) {
@@ -87,7 +82,7 @@ std::optional<Checkpoint> load_newest_checkpoint(Communicator& comm, const fs::p
                   "' belongs to another configuration and is passed over");
         continue;
       }
-      StateTensors tensors = store::read_tensors(comm, checkpoint / "state.h5", manifest, found.places, found.fault);
+      StateTensors tensors = store::read_tensors(comm, checkpoint / "state.h5", manifest, found.fault);
       if (found.fault.empty()) return Checkpoint{step, std::move(tensors), manifest.metadata};
     }
     reject(comm, folder, step, found.fault);

@@ -37,7 +37,7 @@ std::uint64_t manifest_bytes(const std::vector<store::TensorEntry>& tensors, int
   manifest.world_size = ranks;
   manifest.tensors = tensors;
   for (store::TensorEntry& tensor : manifest.tensors) {
-    for (store::Slice& slice : tensor.slices) slice.sha256.assign(64, '0');
+    for (store::Slice& slice : tensor.slices) slice.xxh3.assign(32, '0');
   }
   return store::to_text(manifest).size();
 }

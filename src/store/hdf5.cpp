@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 
 #include "tercet/base/error.hpp"
 
@@ -9,9 +10,13 @@ namespace tercet::store {
 namespace fs = std::filesystem;
 namespace {
 
-std::recursive_mutex& hdf5_mutex() {
-  static std::recursive_mutex mutex;
+std::unique_ptr<std::recursive_mutex>& hdf5_lock() {
+  static auto mutex = std::make_unique<std::recursive_mutex>();
   return mutex;
+}
+
+std::recursive_mutex& hdf5_mutex() {
+  return *hdf5_lock();
 }
 
 // HDF5 tidies up at exit, and also inside MPI_Finalize if MPI runs when HDF5 is first used. After a failed write (a
@@ -112,6 +117,11 @@ Hdf5Session::Hdf5Session(std::try_to_lock_t) : lock_(hdf5_mutex(), std::try_to_l
   require_started();
 }
 
+void Hdf5Session::begin_anew_in_child() {
+  (void)hdf5_lock().release();  // locked for good
+  hdf5_lock() = std::make_unique<std::recursive_mutex>();
+}
+
 herr_t Handle::close() {
   if (id_ < 0) return 0;
   const Hdf5Session session;
@@ -131,9 +141,11 @@ void close_checked(Handle& handle, const std::string& what) {
   check_hdf5(handle.close(), what);
 }
 
-Handle create_file(const fs::path& path) {
+Handle create_file(const fs::path& path, std::uint64_t alignment) {
   const std::string what = "cannot create '" + path.string() + "'";
-  return own(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access_list(what).get()), H5Fclose, what);
+  const Handle access = access_list(what);
+  check_hdf5(H5Pset_alignment(access.get(), 0, alignment), what);
+  return own(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access.get()), H5Fclose, what);
 }
 
 Handle open_file(const fs::path& path, bool writable) {

@@ -21,6 +21,10 @@ class Hdf5Session {
   explicit Hdf5Session(std::try_to_lock_t);
   bool has_library() const { return lock_.owns_lock(); }
 
+  // In a process forked by a thread that had a session, and so while HDF5 was at rest: the lock, which belongs to a
+  // thread that is not in this process, is free again.
+  static void begin_anew_in_child();
+
  private:
   std::unique_lock<std::recursive_mutex> lock_;
 };
@@ -59,7 +63,8 @@ Handle own(hid_t id, Handle::Closer closer, const std::string& what);
 void close_checked(Handle& handle, const std::string& what);
 
 // Files, without HDF5's file lock: a reader may look at a run under way, and network file systems often have no locks.
-Handle create_file(const std::filesystem::path& path);  // replaces one that exists
+// Replaces a file that exists. Datasets begin at multiples of `alignment` bytes.
+Handle create_file(const std::filesystem::path& path, std::uint64_t alignment = 1);
 Handle open_file(const std::filesystem::path& path, bool writable);
 
 Handle text_type();                                      // UTF-8 of any length

@@ -12,7 +12,7 @@ namespace tercet::store {
 namespace {
 
 constexpr const char* kFormat = "tercet-checkpoint";
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 constexpr const char* kChecksum = "manifest_sha256";
 const std::string kWhat = "manifest.json is not valid";
 
@@ -29,9 +29,10 @@ std::string checksum(const nlohmann::json& body) {
 nlohmann::json to_json(const TensorEntry& tensor) {
   auto slices = nlohmann::json::array();
   for (const Slice& slice : tensor.slices) {
-    slices.push_back({{"offset", slice.offset}, {"count", slice.count}, {"sha256", slice.sha256}});
+    slices.push_back({{"offset", slice.offset}, {"count", slice.count}, {"xxh3", slice.xxh3}});
   }
-  return {{"name", tensor.name}, {"shape", tensor.shape}, {"dtype", tensor.dtype}, {"slices", slices}};
+  return {{"name", tensor.name}, {"shape", tensor.shape}, {"dtype", tensor.dtype}, {"position", tensor.position},
+          {"slices", slices}};
 }
 
 void require_cover(const TensorEntry& tensor) {
@@ -54,16 +55,18 @@ TensorEntry tensor_from_json(const nlohmann::json& object) {
   object.at("name").get_to(tensor.name);
   for (const nlohmann::json& extent : object.at("shape")) tensor.shape.push_back(count_of(extent, "shape"));
   object.at("dtype").get_to(tensor.dtype);
+  tensor.position = static_cast<std::uint64_t>(count_of(object.at("position"), "position"));
   for (const nlohmann::json& slice : object.at("slices")) {
     tensor.slices.push_back({count_of(slice.at("offset"), "offset"), count_of(slice.at("count"), "count"),
-                             slice.at("sha256").get<std::string>()});
+                             slice.at("xxh3").get<std::string>()});
   }
   dtype_of(tensor.dtype);
   require_cover(tensor);
   return tensor;
 }
 
-// Memory for the tensors is asked for on the word of the manifest: no more than the file beside it has bytes.
+// Memory for the tensors is asked for on the word of the manifest: no more than the file beside it has bytes. And each
+// tensor lies inside that file.
 void require_room(const Manifest& manifest) {
   std::uint64_t rest = manifest.state_bytes;
   for (const TensorEntry& tensor : manifest.tensors) {
@@ -71,6 +74,10 @@ void require_room(const Manifest& manifest) {
     const std::uint64_t width = c10::elementSize(dtype_of(tensor.dtype));
     if (count > rest / width) throw StoreError(kWhat, "its tensors have more bytes than the file of the state");
     rest -= count * width;
+    if (tensor.position > manifest.state_bytes || count * width > manifest.state_bytes - tensor.position) {
+      throw StoreError(kWhat, "'" + tensor.name + "' reaches beyond the end of the file of the state");
+    }
+    if (tensor.position % width != 0) throw StoreError(kWhat, "'" + tensor.name + "' is not aligned");
   }
 }
 
@@ -126,14 +133,6 @@ std::vector<Assignment> in_runs(const std::vector<TensorEntry>& tensors, int ran
       assignments.push_back({t, s, std::min(ranks - 1, static_cast<int>(begin * ranks))});
       before += tensors[t].slices[s].count * tensors[t].element_bytes();
     }
-  }
-  return assignments;
-}
-
-std::vector<Assignment> in_turns(const std::vector<TensorEntry>& tensors, int ranks) {
-  std::vector<Assignment> assignments = in_runs(tensors, 1);
-  for (std::size_t i = 0; i < assignments.size(); ++i) {
-    assignments[i].rank = static_cast<int>(i / kTurn % static_cast<std::size_t>(ranks));
   }
   return assignments;
 }

@@ -1,5 +1,5 @@
-// manifest.json of a checkpoint: what state.h5 must hold, how it is cut into slices, and the SHA-256 of each. The last
-// key is a SHA-256 over the rest, so that a changed manifest is noticed too.
+// manifest.json of a checkpoint: what state.h5 must hold, how it is cut into slices, and the XXH3 of each. The last key is
+// a SHA-256 over the rest, so that a changed manifest is noticed too.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ namespace tercet::store {
 // nor hashes show how many ranks wrote them.
 struct Slice {  // of a tensor's elements in memory order
   std::int64_t offset = 0, count = 0;
-  std::string sha256;
+  std::string xxh3;
 };
 inline constexpr std::int64_t kSliceBytes = std::int64_t{4} << 20;
 
@@ -25,6 +25,7 @@ struct TensorEntry {
   std::vector<std::int64_t> shape;
   std::string dtype;          // "float32", "float64", "int64"
   std::vector<Slice> slices;  // in order; together every element once
+  std::uint64_t position = 0;  // of the first element in state.h5; 0 for a tensor without elements
   std::int64_t element_count() const;
   std::int64_t element_bytes() const;
 };
@@ -45,11 +46,8 @@ struct Assignment {
   std::size_t tensor = 0, slice = 0;
   int rank = 0;
 };
-// All slices in the order of the file, for writing: each rank has one contiguous run of about the same number of bytes.
+// All slices in the order of the file: each rank has one contiguous run of about the same number of bytes.
 std::vector<Assignment> in_runs(const std::vector<TensorEntry>& tensors, int ranks);
-// The same for reading: dealt out in turns of kTurn slices, so that what is needed next is read by all ranks at once.
-inline constexpr std::size_t kTurn = 8;
-std::vector<Assignment> in_turns(const std::vector<TensorEntry>& tensors, int ranks);
 
 std::string dtype_name(at::ScalarType dtype);      // "" for one that a checkpoint cannot hold
 at::ScalarType dtype_of(const std::string& name);  // throws StoreError

@@ -2,8 +2,11 @@
 
 #include <unistd.h>
 
+#include <chrono>
+#include <sstream>
 #include <system_error>
 
+#include "store/confined.hpp"
 #include "store/journal.hpp"
 #include "store/records.hpp"
 #include "store/series.hpp"
@@ -14,6 +17,12 @@
 
 namespace tercet {
 namespace fs = std::filesystem;
+namespace {
+
+constexpr std::chrono::seconds kReadLimit{60};
+
+}  // namespace
+
 namespace store {
 namespace {
 
@@ -104,14 +113,32 @@ void build_run_file(const fs::path& path, const RunRecord& run) {
   sync_path(path.has_parent_path() ? path.parent_path() : fs::path("."));
 }
 
+RunRecord read_run_file_here(const fs::path& run_h5) {
+  const Hdf5Session session;
+  return read_open_file(open_file(run_h5, false).get());
+}
+
 }  // namespace store
 
 RunRecord read_run_file(const fs::path& run_h5) {
-  const store::Hdf5Session session;
+  const store::Hdf5Session session;  // no other thread is inside HDF5 while a process is split off
   try {
-    const store::Handle file = store::open_file(run_h5, false);
-    return store::read_open_file(file.get());
-  } catch (const StoreError& error) {
+    const std::string lines = store::in_own_process(
+        [&] {
+          store::Hdf5Session::begin_anew_in_child();
+          std::string text;
+          for (const nlohmann::json& line : store::lines_of(store::read_run_file_here(run_h5))) {
+            text += line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + '\n';
+          }
+          return text;
+        },
+        kReadLimit);
+    RunRecord run;
+    std::istringstream stream(lines);
+    for (std::string line; std::getline(stream, line);) store::apply_line(run, parse_strict_json(line, "a record"));
+    store::order_metrics(run);
+    return run;
+  } catch (const Error& error) {
     throw StoreError("cannot use '" + run_h5.string() + "'", error.what(),
                      "it can be made again from journal.jsonl: tercet report --rebuild");
   }

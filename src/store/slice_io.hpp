@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "store/manifest.hpp"
-#include "store/state_file.hpp"
 
 namespace tercet::store {
 
@@ -18,14 +17,15 @@ struct Piece {
   at::Tensor elements;  // 1-D, contiguous, on the host
 };
 
-// On any rank alone. Writes the pieces, fsyncs, and gives the SHA-256 of each; hashing goes on beside the writing.
+// On any rank alone. Writes the pieces, fsyncs, and gives the XXH3 of each; hashing goes on beside the writing.
 // Throws StoreError naming the file.
 std::vector<std::string> write_pieces(const std::filesystem::path& path, const std::vector<TensorEntry>& tensors,
-                                      const StateFile& places, const std::vector<Piece>& pieces);
+                                      const std::vector<Piece>& pieces);
 
-// Collective. All tensors on every rank: each slice is read and compared with its hash by one rank and sent to the
-// others, while the next ones are being read. `fault` says what was wrong with which tensor on which rank, or is "".
+// Collective. All tensors on every rank, read-only in a mapping of the file: the ranks of each node read and verify every
+// slice once between them, and with that it is in their page cache. `fault` says what was wrong with which tensor on
+// which rank, or is ""; with a fault there are no tensors. Throws StoreError.
 StateTensors read_tensors(Communicator& comm, const std::filesystem::path& path, const Manifest& manifest,
-                          const StateFile& places, std::string& fault);
+                          std::string& fault);
 
 }  // namespace tercet::store

@@ -16,6 +16,7 @@ namespace fs = std::filesystem;
 namespace {
 
 const std::string kGroup = "tensors";
+constexpr std::uint64_t kAlignment = 8;  // of the widest elements: they are used where they lie
 
 hid_t file_type(at::ScalarType dtype) {
   return dtype == at::kFloat ? H5T_IEEE_F32LE : dtype == at::kDouble ? H5T_IEEE_F64LE : H5T_STD_I64LE;
@@ -37,14 +38,6 @@ void write_shape(hid_t dataset, const std::vector<std::int64_t>& shape, const st
   if (!shape.empty()) check_hdf5(H5Awrite(attribute.get(), H5T_NATIVE_INT64, shape.data()), what);
 }
 
-// Where the elements begin; HDF5 knows no place for those of a dataset in chunks or in other files.
-std::uint64_t position_of(hid_t dataset, const TensorEntry& tensor, const std::string& what) {
-  if (tensor.element_count() == 0) return 0;
-  const haddr_t position = H5Dget_offset(dataset);
-  if (position == HADDR_UNDEF) throw StoreError(what, "its elements do not lie in one piece in the file");
-  return position;
-}
-
 std::uint64_t create_dataset(hid_t file, const TensorEntry& tensor) {
   const std::string what = "cannot make dataset '" + tensor.name + "'";
   const Handle creation = own(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, what);
@@ -57,7 +50,10 @@ std::uint64_t create_dataset(hid_t file, const TensorEntry& tensor) {
                                         space.get(), intermediate_groups().get(), creation.get(), H5P_DEFAULT),
                              H5Dclose, what);
   write_shape(dataset.get(), tensor.shape, what);
-  return position_of(dataset.get(), tensor, what);
+  if (tensor.element_count() == 0) return 0;
+  const haddr_t position = H5Dget_offset(dataset.get());
+  if (position == HADDR_UNDEF) throw StoreError(what, "HDF5 does not say where its elements lie");
+  return position;
 }
 
 // Blocks for the whole file, so that later writes cannot run out of space. File systems without the call are left to
@@ -72,52 +68,18 @@ std::uint64_t reserve_space(const fs::path& path) {
   return size;
 }
 
-// The elements must be those that the manifest says, inside the file, before memory of that size is asked for.
-std::uint64_t require_dataset(hid_t file, const TensorEntry& tensor, std::uint64_t file_bytes) {
-  const std::string what = "cannot use tensor '" + tensor.name + "'";
-  const Handle dataset = open_dataset(file, dataset_path(tensor.name), what);
-  const Handle type = own(H5Dget_type(dataset.get()), H5Tclose, what);
-  if (H5Tequal(type.get(), file_type(dtype_of(tensor.dtype))) <= 0) throw StoreError(what, "it is not " + tensor.dtype);
-  const Handle space = own(H5Dget_space(dataset.get()), H5Sclose, what);
-  if (H5Sget_simple_extent_npoints(space.get()) != tensor.element_count()) {
-    throw StoreError(what, "it has another number of elements than the manifest says");
-  }
-  const std::uint64_t position = position_of(dataset.get(), tensor, what);
-  const auto count = static_cast<std::uint64_t>(tensor.element_count());
-  if (position > file_bytes || count > (file_bytes - position) / static_cast<std::uint64_t>(tensor.element_bytes())) {
-    throw StoreError(what, "it reaches beyond the end of the file");
-  }
-  return position;
-}
-
 }  // namespace
 
-StateFile create_state_file(const fs::path& path, const std::vector<TensorEntry>& tensors) {
+Places create_state_file(const fs::path& path, const std::vector<TensorEntry>& tensors) {
   const Hdf5Session session;
-  StateFile state;
-  Handle file = create_file(path);
+  Places places;
+  Handle file = create_file(path, kAlignment);
   write_text_attribute(file.get(), "format", "tercet-checkpoint");
   write_integer_attribute(file.get(), "version", 1);
-  for (const TensorEntry& tensor : tensors) state.positions.push_back(create_dataset(file.get(), tensor));
+  for (const TensorEntry& tensor : tensors) places.positions.push_back(create_dataset(file.get(), tensor));
   close_checked(file, "cannot write '" + path.string() + "'");
-  state.bytes = reserve_space(path);
-  return state;
-}
-
-StateFile inspect_state_file(const fs::path& path, const Manifest& manifest) {
-  std::error_code error;
-  StateFile state;
-  state.bytes = fs::file_size(path, error);
-  if (error || state.bytes != manifest.state_bytes) {
-    throw StoreError("cannot use '" + path.string() + "'",
-                     "it is missing or has another size than when it was written");
-  }
-  const Hdf5Session session;
-  const Handle file = open_file(path, false);
-  for (const TensorEntry& tensor : manifest.tensors) {
-    state.positions.push_back(require_dataset(file.get(), tensor, state.bytes));
-  }
-  return state;
+  places.file_bytes = reserve_space(path);
+  return places;
 }
 
 }  // namespace tercet::store

@@ -1,10 +1,12 @@
-// How fast a checkpoint is written and read, against the plain disk in the same minute, in pieces of 4 MiB: the same
-// bytes by write(), each rank its part of one file, and one fsync; by read(), each rank the whole file into fresh
-// memory of that size, which is where a checkpoint ends up. ("Into one buffer": without that memory, the disk alone.)
-// Files leave the page cache before they are read. The ratio is taken round by round: disks of virtual machines vary by
-// the minute.
+// How fast a checkpoint is written and read, against the plain disk in the same minute, in pieces of 4 MiB. The disk: each
+// rank writes its part of one file and one fsync; each rank reads its part into one buffer. Taking up: the checkpoint is
+// loaded and copied into tensors that are there, as training does, against each rank reading the whole file into memory
+// that is there. Files leave the page cache before they are read. The ratio is taken round by round: disks of virtual
+// machines vary by the minute.
 //
 // usage: checkpoint_bench FOLDER MEGABYTES ROUNDS   (under mpirun for several ranks; see checkpoint.sh)
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/ops/equal.h>
 #include <ATen/ops/rand.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -14,6 +16,7 @@
 #include <cstdio>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -59,12 +62,13 @@ void write_raw(const Communicator& comm, const fs::path& path, const at::Tensor&
   require(::fsync(file.get()) == 0, "fsync");
 }
 
-void read_raw(const fs::path& path, std::size_t bytes, bool into_one_buffer) {
+// The bytes from `begin` to `end` into a buffer of kPiece, or where they belong in `whole`.
+void read_raw(const fs::path& path, std::size_t begin, std::size_t end, char* whole) {
   const Descriptor file(path, O_RDONLY);
-  const std::unique_ptr<char[]> room(new char[into_one_buffer ? kPiece : bytes]);  // untouched until it is read into
-  for (std::size_t at = 0; at < bytes; at += kPiece) {
-    const std::size_t count = std::min(kPiece, bytes - at);
-    char* const target = room.get() + (into_one_buffer ? 0 : at);
+  const std::unique_ptr<char[]> buffer(new char[kPiece]());
+  for (std::size_t at = begin; at < end; at += std::min(kPiece, end - at)) {
+    const std::size_t count = std::min(kPiece, end - at);
+    char* const target = whole == nullptr ? buffer.get() : whole + at;
     require(::pread(file.get(), target, count, static_cast<off_t>(at)) == static_cast<ssize_t>(count), "read");
   }
 }
@@ -95,8 +99,35 @@ StateTensors state_of(const at::Tensor& data) {
 }
 
 struct Round {
-  double raw_write, write, disk_read, raw_read, read;
+  double raw_write, write, raw_read, read, raw_whole, take_up;
 };
+
+StateTensors load(Communicator& comm, const fs::path& checkpoints) {
+  std::optional<Checkpoint> checkpoint = load_newest_checkpoint(comm, checkpoints, "bench");
+  require(checkpoint.has_value(), "load");
+  return std::move(checkpoint->tensors);
+}
+
+void measure_reading(Communicator& comm, const fs::path& raw, const fs::path& checkpoints, const at::Tensor& data,
+                     Round& round) {
+  const fs::path state = checkpoints / "step-00000001" / "state.h5";
+  const auto [begin, end] = part(comm, data.nbytes());
+  const at::Tensor there = data.clone();  // touched
+  leave_cache(comm, raw);
+  round.raw_read = timed(comm, [&, begin = begin, end = end] { read_raw(raw, begin, end, nullptr); });
+  leave_cache(comm, state);
+  round.read = timed(comm, [&] { load(comm, checkpoints); });
+  leave_cache(comm, raw);
+  round.raw_whole =
+      timed(comm, [&] { read_raw(raw, 0, data.nbytes(), static_cast<char*>(there.mutable_data_ptr())); });
+  leave_cache(comm, state);
+  const StateTensors targets = state_of(there);
+  round.take_up = timed(comm, [&] {
+    const StateTensors loaded = load(comm, checkpoints);
+    for (std::size_t i = 0; i < loaded.size(); ++i) targets[i].second.copy_(loaded[i].second);
+  });
+  require(at::equal(there, data), "find what was written");
+}
 
 Round measure(Communicator& comm, const fs::path& folder, const at::Tensor& data) {
   const fs::path raw = folder / "raw.bin", checkpoints = folder / "checkpoints";
@@ -110,12 +141,7 @@ Round measure(Communicator& comm, const fs::path& folder, const at::Tensor& data
   Round round{};
   round.raw_write = timed(comm, [&] { write_raw(comm, raw, data); });
   round.write = timed(comm, [&] { save_checkpoint(comm, {checkpoints}, 1, state, {{"fingerprint", "bench"}}); });
-  leave_cache(comm, raw);
-  round.disk_read = timed(comm, [&] { read_raw(raw, data.nbytes(), true); });
-  leave_cache(comm, raw);
-  round.raw_read = timed(comm, [&] { read_raw(raw, data.nbytes(), false); });
-  leave_cache(comm, checkpoints / "step-00000001" / "state.h5");
-  round.read = timed(comm, [&] { require(load_newest_checkpoint(comm, checkpoints, "bench").has_value(), "load"); });
+  measure_reading(comm, raw, checkpoints, data, round);
   return round;
 }
 
@@ -136,10 +162,12 @@ void report(const std::vector<Round>& rounds, double megabytes, int ranks) {
   row("plain write, MB/s", [&](const Round& r) { return megabytes / r.raw_write; });
   row("checkpoint write, MB/s", [&](const Round& r) { return megabytes / r.write; });
   row("ratio", [](const Round& r) { return r.raw_write / r.write; });
-  row("read into one buffer", [&](const Round& r) { return megabytes / r.disk_read; });
   row("plain read, MB/s", [&](const Round& r) { return megabytes / r.raw_read; });
   row("checkpoint read, MB/s", [&](const Round& r) { return megabytes / r.read; });
   row("ratio", [](const Round& r) { return r.raw_read / r.read; });
+  row("whole by each, MB/s", [&](const Round& r) { return megabytes / r.raw_whole; });
+  row("taken up, MB/s", [&](const Round& r) { return megabytes / r.take_up; });
+  row("ratio", [](const Round& r) { return r.raw_whole / r.take_up; });
 }
 
 }  // namespace
@@ -153,7 +181,7 @@ int main(int argc, char** argv) {
     const std::unique_ptr<Communicator> comm = runtime.connect(options);
     const fs::path folder = fs::path(argv[1]) / "checkpoint_bench";
     const double megabytes = std::stod(argv[2]);
-    const at::Tensor data = at::rand({static_cast<std::int64_t>(megabytes * 1e6 / 4)});
+    const at::Tensor data = at::rand({static_cast<std::int64_t>(megabytes * 1e6 / 4)}, at::detail::createCPUGenerator(1), at::kFloat);
     on_root(*comm, [&] { return std::to_string(fs::create_directories(folder)); });
     std::vector<Round> rounds;
     measure(*comm, folder, data);  // warms up: not counted

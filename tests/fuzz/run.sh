@@ -31,8 +31,7 @@ read_arguments() {
   fi
   targets=("$@")
   if ((${#targets[@]} == 0)); then
-    # HDF5 1.10 itself loops on some files, so that run_file is attacked only by name.
-    mapfile -t targets < <(cd "$project_root/tests/fuzz/targets" && printf '%s\n' *.cpp | sed 's/\.cpp$//' | grep -vx run_file)
+    mapfile -t targets < <(cd "$project_root/tests/fuzz/targets" && printf '%s\n' *.cpp | sed 's/\.cpp$//')
   fi
 }
 
@@ -54,17 +53,24 @@ attack() {
   local corpus="$build/corpus/$1" findings="$build/findings/$1" past="$project_root/tests/fuzz/regressions/$1"
   mkdir -p "$corpus" "$findings" "$build/logs"
   [[ -d $past ]] || past=$findings
+  # HDF5 1.10 loops on some files; the program reads them in a process of its own, which is ended then (docs/security.md).
+  local without_loops=() kinds=(! -name 'slow-unit-*')
+  if [[ $target == run_file ]]; then
+    without_loops=(-fork=1 -ignore_timeouts=1 -timeout=2)
+    kinds+=(! -name 'timeout-*')
+  fi
   "$program" --seeds "$build/seeds/$target" >"$log" 2>&1 || status=$?
   if ((status == 0)); then
     # LibTorch and HDF5 keep memory of their own for good, so leaks are left to the sanitized unit tests.
     ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:detect_container_overflow=0 \
       UBSAN_OPTIONS=print_stacktrace=1 OMP_NUM_THREADS=1 \
       "$program" -max_total_time="$seconds" -max_len=65536 -timeout=20 -rss_limit_mb=3072 -malloc_limit_mb=2048 \
-      -print_final_stats=1 -artifact_prefix="$findings/" "$corpus" "$build/seeds/$target" "$past" >"$log" 2>&1 || status=$?
+      -print_final_stats=1 -artifact_prefix="$findings/" "${without_loops[@]}" "$corpus" "$build/seeds/$target" "$past" >"$log" 2>&1 || status=$?
   fi
-  awk -v target="$target" -v status="$status" -v findings="$(find "$findings" -type f | wc -l)" '
+  awk -v target="$target" -v status="$status" -v findings="$(find "$findings" -type f "${kinds[@]}" | wc -l)" '
     / cov: / { for (i = 1; i < NF; i++) if ($i == "cov:") coverage = $(i + 1) }
     /stat::number_of_executed_units/ { executions = $2 }
+    /^#[0-9]+: cov: / { executions = substr($1, 2) + 0 }  # of -fork
     END { printf "%-16s %10d executions  %6d edges covered  %d findings%s\n", target, executions, coverage, findings,
                  status == 0 ? "" : "  (status " status ")" }' "$log"
   ((status == 0)) || { printf '    see %s\n' "$log" && return 1; }

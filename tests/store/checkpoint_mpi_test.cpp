@@ -7,7 +7,6 @@
 
 #include "store/manifest.hpp"
 #include "store/snapshot.hpp"
-#include "store/state_file.hpp"
 #include "support/errors.hpp"
 #include "support/mpi_main.hpp"
 #include "support/shared_scratch_folder.hpp"

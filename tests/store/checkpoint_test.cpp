@@ -12,7 +12,6 @@
 #include <algorithm>
 
 #include "store/manifest.hpp"
-#include "store/state_file.hpp"
 #include "support/errors.hpp"
 #include "support/scratch_folder.hpp"
 #include "tercet/base/error.hpp"
@@ -150,10 +149,14 @@ TEST_F(Checkpoints, WithAFlippedBitInATensorFallBackToTheOlderOne) {
   expect_falls_back();
 }
 
-TEST_F(Checkpoints, WithADamagedHdf5HeaderFallBackToTheOlderOne) {
+// Loading goes by the manifest: what only HDF5 needs may be damaged, as long as the state is not.
+TEST_F(Checkpoints, WithADamagedHdf5HeaderAreLoadedAllTheSame) {
   save(100, 1.0), save(200, 2.0);
   test::flip_bit(newest() / "state.h5", 0);
-  expect_falls_back();
+  const auto loaded = load();
+  ASSERT_TRUE(loaded.has_value());
+  EXPECT_EQ(loaded->step, 200);
+  expect_same(loaded->tensors, sample_state(2.0));
 }
 
 TEST_F(Checkpoints, WithoutStateFallBackToTheOlderOne) {
@@ -259,17 +262,17 @@ std::string of_version(const std::string& manifest, int version) {
 
 TEST_F(Checkpoints, OfANewerFormatAreRefusedAndLeftAlone) {
   save(100, 1.0), save(200, 2.0);
-  test::write_text_file(newest() / "manifest.json", of_version(read_file(newest() / "manifest.json"), 2));
+  test::write_text_file(newest() / "manifest.json", of_version(read_file(newest() / "manifest.json"), 9));
   const std::string text = message_of<StoreError>([&] { load(); });
   EXPECT_NE(text.find("step-00000200"), std::string::npos) << text;
-  EXPECT_NE(text.find("version 2"), std::string::npos) << text;
+  EXPECT_NE(text.find("version 9"), std::string::npos) << text;
   EXPECT_EQ(names(), (std::vector<std::string>{"step-00000100", "step-00000200"}));
 }
 
 TEST_F(Checkpoints, WithADamagedVersionFallBackToTheOlderOne) {
   save(100, 1.0), save(200, 2.0);
   std::string text = read_file(newest() / "manifest.json");
-  const std::size_t place = text.find("\"version\": 1");
+  const std::size_t place = text.find("\"version\": 2");
   ASSERT_NE(place, std::string::npos);
   text[place + 11] = '9';
   test::write_text_file(newest() / "manifest.json", text);
@@ -367,15 +370,6 @@ TEST(Slices, AreWrittenInOneRunPerRankOfAboutTheSameSize) {
   }
 }
 
-TEST(Slices, AreReadInTurns) {
-  const auto entries = entries_of({1000, 0, 50}, 64);
-  std::size_t i = 0;
-  for (const store::Assignment& one : store::in_turns(entries, 3)) {
-    EXPECT_EQ(one.rank, static_cast<int>(i++ / store::kTurn % 3));
-  }
-  EXPECT_EQ(i, 63u + 4u);
-}
-
 store::Manifest small_manifest() {
   store::Manifest manifest;
   manifest.tensors = {{"a", {2, 3}, "float32", {{0, 4, "x"}, {4, 2, "y"}}}};
@@ -388,7 +382,7 @@ TEST(Manifest, ReadsWhatItWrote) {
   const store::Manifest read = store::parse_manifest(store::to_text(small_manifest()));
   ASSERT_EQ(read.tensors.size(), 1u);
   EXPECT_EQ(read.tensors[0].shape, (std::vector<std::int64_t>{2, 3}));
-  EXPECT_EQ(read.tensors[0].slices.at(1).sha256, "y");
+  EXPECT_EQ(read.tensors[0].slices.at(1).xxh3, "y");
   EXPECT_EQ(read.metadata, small_manifest().metadata);
 }
 

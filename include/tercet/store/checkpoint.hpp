@@ -21,7 +21,8 @@
 
 namespace tercet {
 
-// Contiguous; float32, float64, int64. To be saved: on any device. Loaded: on the host.
+// Contiguous; float32, float64, int64. To be saved: on any device. Loaded: on the host,
+// read-only, in a mapping of the file: to be copied to where they are needed.
 using StateTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
 struct Checkpoint {
@@ -36,7 +37,7 @@ struct CheckpointOptions {
   bool asynchronous = true;  // of a CheckpointWriter
 };
 
-// Collective. Temporary name, all ranks write, fsync, agreement, manifest with a SHA-256 per slice, rename, fsync of
+// Collective. Temporary name, all ranks write, fsync, agreement, manifest with a checksum per slice, rename, fsync of
 // the parent; then older ones beyond `keep` are removed. On failure on any rank all throw StoreError, and nothing
 // published is touched. A checkpoint of the same step is replaced in one step. All ranks must hold the same names,
 // shapes and values.
@@ -79,7 +80,7 @@ class CheckpointWriter {
 // Collective. The newest checkpoint that verifies and whose metadata["fingerprint"] equals `fingerprint`; one that does
 // not verify is renamed bad-step-... and named in a warning, one of another fingerprint is passed over with a warning.
 // nullopt when there is none. Throws StoreError for one of a newer format, which is left alone. Every rank gets all
-// tensors; each slice is read and verified by one rank.
+// tensors; on each node each slice is read and verified once.
 std::optional<Checkpoint> load_newest_checkpoint(Communicator& comm, const std::filesystem::path& folder,
                                                  const std::string& fingerprint);
 

@@ -89,7 +89,9 @@ struct RunRecord {
   std::vector<AttemptRecord> attempts;
   nlohmann::json provenance = nlohmann::json::object();
 };
-RunRecord read_run_file(const std::filesystem::path& run_h5);  // throws StoreError
+// In a process of its own, as HDF5 is no parser for files that others may have changed. Throws StoreError, also when
+// HDF5 crashes on it or comes to no end within 60 s.
+RunRecord read_run_file(const std::filesystem::path& run_h5);
 RunRecord read_journal(const std::filesystem::path& journal);  // a truncated last line is dropped
 // run.h5 from journal.jsonl, published by rename. Throws StoreError, also while a job is writing the run.
 void rebuild_run_file(const std::filesystem::path& folder);

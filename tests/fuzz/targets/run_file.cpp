@@ -26,7 +26,7 @@ std::vector<std::string> seeds() {
 }
 
 void read(std::string_view input) {
-  const RunRecord run = read_run_file(scratch_file("run.h5", input));
+  const RunRecord run = store::read_run_file_here(scratch_file("run.h5", input));
   (void)store::to_json(run).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
