@@ -21,8 +21,9 @@ struct Hang {
 std::optional<Hang> find_hang(std::span<const RankState> ranks, double timeout_s);
 
 // Each rank reports to the keeper, and the keeper to all. Rank 0 keeps watch; when a rank has not heard of its keeper k
-// for an eighth of the timeout (at least a second), it turns to 2k + 1, or keeps watch itself when that is not below its own number. So
-// after ten steps at most some live rank among 1024 keeps watch, and whoever hears of a lower one turns back to that.
+// for an eighth of the timeout (at least a second), it turns to 2k + 1, or keeps watch itself when that is not below
+// its own number. So after ten steps at most some live rank among 1024 keeps watch, and whoever hears of a lower one
+// turns back to that.
 class Watch {
  public:
   Watch(int rank, int size);

@@ -31,7 +31,10 @@ nlohmann::json to_json(const TensorEntry& tensor) {
   for (const Slice& slice : tensor.slices) {
     slices.push_back({{"offset", slice.offset}, {"count", slice.count}, {"xxh3", slice.xxh3}});
   }
-  return {{"name", tensor.name}, {"shape", tensor.shape}, {"dtype", tensor.dtype}, {"position", tensor.position},
+  return {{"name", tensor.name},
+          {"shape", tensor.shape},
+          {"dtype", tensor.dtype},
+          {"position", tensor.position},
           {"slices", slices}};
 }
 

@@ -1,5 +1,5 @@
-// manifest.json of a checkpoint: what state.h5 must hold, how it is cut into slices, and the XXH3 of each. The last key is
-// a SHA-256 over the rest, so that a changed manifest is noticed too.
+// manifest.json of a checkpoint: what state.h5 must hold, how it is cut into slices, and the XXH3 of each. The last key
+// is a SHA-256 over the rest, so that a changed manifest is noticed too.
 #pragma once
 
 #include <cstdint>
@@ -23,8 +23,8 @@ inline constexpr std::int64_t kSliceBytes = std::int64_t{4} << 20;
 struct TensorEntry {
   std::string name;
   std::vector<std::int64_t> shape;
-  std::string dtype;          // "float32", "float64", "int64"
-  std::vector<Slice> slices;  // in order; together every element once
+  std::string dtype;           // "float32", "float64", "int64"
+  std::vector<Slice> slices;   // in order; together every element once
   std::uint64_t position = 0;  // of the first element in state.h5; 0 for a tensor without elements
   std::int64_t element_count() const;
   std::int64_t element_bytes() const;

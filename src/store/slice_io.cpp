@@ -58,7 +58,8 @@ std::uint64_t place_of(const TensorEntry& tensor, std::size_t slice) {
   return tensor.position + static_cast<std::uint64_t>(tensor.slices[slice].offset * tensor.element_bytes());
 }
 
-// Reads the slice through `buffer` and compares its hash. What is read stays in the page cache, where the mapping finds it.
+// Reads the slice through `buffer` and compares its hash. What is read stays in the page cache, where the mapping finds
+// it.
 void verify(const Descriptor& file, const TensorEntry& tensor, std::size_t number, std::span<std::byte> buffer,
             const fs::path& path) {
   const Slice& slice = tensor.slices[number];
@@ -67,8 +68,8 @@ void verify(const Descriptor& file, const TensorEntry& tensor, std::size_t numbe
   Xxh3 hash;
   while (rest > 0) {
     heartbeat::beat();
-    const auto got = ::pread(file.get(), buffer.data(), std::min<std::uint64_t>(buffer.size(), rest),
-                             static_cast<off_t>(position));
+    const auto got =
+        ::pread(file.get(), buffer.data(), std::min<std::uint64_t>(buffer.size(), rest), static_cast<off_t>(position));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) throw io_error("read", path);
     if (got == 0) throw StoreError("cannot read '" + path.string() + "'", "it ends too early");
@@ -77,9 +78,9 @@ void verify(const Descriptor& file, const TensorEntry& tensor, std::size_t numbe
     rest -= static_cast<std::uint64_t>(got);
   }
   if (hash.hex() == slice.xxh3) return;
-  throw StoreError("cannot use tensor '" + tensor.name + "'",
-                   "elements " + std::to_string(slice.offset) + " to " + std::to_string(slice.offset + slice.count) +
-                       " differ from what was written");
+  throw StoreError("cannot use tensor '" + tensor.name + "'", "elements " + std::to_string(slice.offset) + " to " +
+                                                                  std::to_string(slice.offset + slice.count) +
+                                                                  " differ from what was written");
 }
 
 // A share of the slices. What was wrong with the first bad one, or "".
@@ -119,8 +120,9 @@ StateTensors tensors_in(const std::shared_ptr<const MappedFile>& file, const Man
   StateTensors tensors;
   for (const TensorEntry& entry : manifest.tensors) {
     auto* begin = const_cast<std::byte*>(file->bytes().data() + entry.position);
-    tensors.emplace_back(entry.name, at::from_blob(
-                                         begin, entry.shape, [file](void*) {}, at::TensorOptions(dtype_of(entry.dtype))));
+    tensors.emplace_back(entry.name,
+                         at::from_blob(
+                             begin, entry.shape, [file](void*) {}, at::TensorOptions(dtype_of(entry.dtype))));
   }
   return tensors;
 }

@@ -22,9 +22,9 @@ struct Piece {
 std::vector<std::string> write_pieces(const std::filesystem::path& path, const std::vector<TensorEntry>& tensors,
                                       const std::vector<Piece>& pieces);
 
-// Collective. All tensors on every rank, read-only in a mapping of the file: the ranks of each node read and verify every
-// slice once between them, and with that it is in their page cache. `fault` says what was wrong with which tensor on
-// which rank, or is ""; with a fault there are no tensors. Throws StoreError.
+// Collective. All tensors on every rank, read-only in a mapping of the file: the ranks of each node read and verify
+// every slice once between them, and with that it is in their page cache. `fault` says what was wrong with which tensor
+// on which rank, or is ""; with a fault there are no tensors. Throws StoreError.
 StateTensors read_tensors(Communicator& comm, const std::filesystem::path& path, const Manifest& manifest,
                           std::string& fault);
 

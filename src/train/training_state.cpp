@@ -80,7 +80,8 @@ void restore_tensors(const StateTensors& saved, Optimizer& optimizer, Student& s
     if (master == masters.end()) throw StoreError("a checkpoint lacks the weights '" + parameter.name + "'");
     parameter.master.detach().copy_(master->second);
     const auto kept = masters.find(kBest + parameter.name);
-    if (kept != masters.end()) best.push_back(kept->second.to(parameter.master.device(), kept->second.scalar_type(), false, true));
+    if (kept != masters.end())
+      best.push_back(kept->second.to(parameter.master.device(), kept->second.scalar_type(), false, true));
   }
 }
 

@@ -1,8 +1,8 @@
-// How fast a checkpoint is written and read, against the plain disk in the same minute, in pieces of 4 MiB. The disk: each
-// rank writes its part of one file and one fsync; each rank reads its part into one buffer. Taking up: the checkpoint is
-// loaded and copied into tensors that are there, as training does, against each rank reading the whole file into memory
-// that is there. Files leave the page cache before they are read. The ratio is taken round by round: disks of virtual
-// machines vary by the minute.
+// How fast a checkpoint is written and read, against the plain disk in the same minute, in pieces of 4 MiB. The disk:
+// each rank writes its part of one file and one fsync; each rank reads its part into one buffer. Taking up: the
+// checkpoint is loaded and copied into tensors that are there, as training does, against each rank reading the whole
+// file into memory that is there. Files leave the page cache before they are read. The ratio is taken round by round:
+// disks of virtual machines vary by the minute.
 //
 // usage: checkpoint_bench FOLDER MEGABYTES ROUNDS   (under mpirun for several ranks; see checkpoint.sh)
 #include <ATen/CPUGeneratorImpl.h>
@@ -118,8 +118,7 @@ void measure_reading(Communicator& comm, const fs::path& raw, const fs::path& ch
   leave_cache(comm, state);
   round.read = timed(comm, [&] { load(comm, checkpoints); });
   leave_cache(comm, raw);
-  round.raw_whole =
-      timed(comm, [&] { read_raw(raw, 0, data.nbytes(), static_cast<char*>(there.mutable_data_ptr())); });
+  round.raw_whole = timed(comm, [&] { read_raw(raw, 0, data.nbytes(), static_cast<char*>(there.mutable_data_ptr())); });
   leave_cache(comm, state);
   const StateTensors targets = state_of(there);
   round.take_up = timed(comm, [&] {
@@ -181,7 +180,8 @@ int main(int argc, char** argv) {
     const std::unique_ptr<Communicator> comm = runtime.connect(options);
     const fs::path folder = fs::path(argv[1]) / "checkpoint_bench";
     const double megabytes = std::stod(argv[2]);
-    const at::Tensor data = at::rand({static_cast<std::int64_t>(megabytes * 1e6 / 4)}, at::detail::createCPUGenerator(1), at::kFloat);
+    const at::Tensor data =
+        at::rand({static_cast<std::int64_t>(megabytes * 1e6 / 4)}, at::detail::createCPUGenerator(1), at::kFloat);
     on_root(*comm, [&] { return std::to_string(fs::create_directories(folder)); });
     std::vector<Round> rounds;
     measure(*comm, folder, data);  // warms up: not counted

@@ -27,17 +27,15 @@ TEST(Confined, LeavesThisProcessAlone) {
 }
 
 TEST(Confined, ThrowsTheWordsOfAnErrorInside) {
-  EXPECT_MENTIONS(message_of<StoreError>([] {
-                    in_own_process([]() -> std::string { throw DataError("a bad file"); }, 60s);
-                  }),
-                  "a bad file");
+  EXPECT_MENTIONS(
+      message_of<StoreError>([] { in_own_process([]() -> std::string { throw DataError("a bad file"); }, 60s); }),
+      "a bad file");
 }
 
 TEST(Confined, SurvivesACrashInside) {
-  EXPECT_MENTIONS(message_of<StoreError>([] {
-                    in_own_process([]() -> std::string { return std::raise(SIGKILL), ""; }, 60s);
-                  }),
-                  "a crash");
+  EXPECT_MENTIONS(
+      message_of<StoreError>([] { in_own_process([]() -> std::string { return std::raise(SIGKILL), ""; }, 60s); }),
+      "a crash");
 }
 
 TEST(Confined, EndsWhatHasNoEnd) {

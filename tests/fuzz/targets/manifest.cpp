@@ -1,5 +1,5 @@
-// manifest.json of a checkpoint, beside a state.h5 that is sound. The checksum over the rest is put right before reading:
-// it keeps accidents out, not those who can compute it.
+// manifest.json of a checkpoint, beside a state.h5 that is sound. The checksum over the rest is put right before
+// reading: it keeps accidents out, not those who can compute it.
 #include "store/manifest.hpp"
 
 #include <ATen/core/Tensor.h>
