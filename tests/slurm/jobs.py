@@ -18,7 +18,7 @@ from cluster import Cluster, wait_until
 from driving import PACKED, PROJECT, QUICK, Skipped, Workshop, check, outcome, sets, storages
 
 PATIENCE_S = 150  # for anything a job does; seconds on an idle machine
-STEPS, EVERY = 100, 10
+STEPS, EVERY = 300, 10  # seconds, on a fast machine too: time to be stopped in
 SETTINGS = {"training__tokens": STEPS * 1024, "checkpoint__every_steps": EVERY}
 
 
@@ -27,6 +27,7 @@ class Job:
 
     def __init__(self, shop, number, log, run):
         self.shop, self.number, self.log, self.run = shop, number, log, run
+        self.slurm_id = None  # once its ranks were seen: an element of an array gets its own with its start
 
     def field(self, name):
         return self.shop.cluster.job(self.number)[name]
@@ -63,7 +64,11 @@ class Job:
         return sorted(path.parent.name for path in self.run.glob("checkpoints/step-*/manifest.json"))
 
     def ranks(self):
-        return self.shop.cluster.processes(self.field("JobId"), self.shop.program)
+        number = self.slurm_id or self.field("JobId")
+        found = self.shop.cluster.processes(number, self.shop.program)
+        if found:
+            self.slurm_id = number
+        return found
 
     def signal_ranks(self, number):
         ranks = self.ranks()
@@ -76,6 +81,7 @@ class Job:
 
     def hold_in_training(self):
         """Stops the clock for the ranks after a checkpoint: what comes now comes in the middle of the training."""
+        wait_until(self.ranks, PATIENCE_S, lambda: f"ranks:\n{self.words()[-3000:]}")
         self.wait_for_checkpoint()
         self.signal_ranks(signal.SIGSTOP)
         check(not (self.run / "artifacts").exists(), "the job was over before it could be held")
