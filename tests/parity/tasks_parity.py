@@ -17,6 +17,9 @@ import subprocess
 import sys
 import tempfile
 
+# Models this small gain nothing from threads, which wait for each other without end where other work has the cores.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import datasets
 import lm_eval.tasks
 import tokenizers
