@@ -161,13 +161,22 @@ CommandResult run_evaluate(Runtime& runtime, const Invocation& call) {
 }
 
 void add_evaluate(CLI::App& app, Invocation& call) {
-  CLI::App* command = app.add_subcommand("evaluate", "Held-out perplexity and accuracy of a model or an artifact");
+  CLI::App* command =
+      app.add_subcommand("evaluate", "Held-out perplexity, accuracy and tasks of a model or an artifact");
   command->footer(
-      "Example:\n  mpirun -n 2 tercet evaluate runs/demo/compressed --data heldout.txt --against runs/demo/model");
+      "Example:\n  mpirun -n 2 tercet evaluate runs/demo/compressed --data heldout.txt --against runs/demo/model\n"
+      "  tercet evaluate models/mine --task hellaswag=hellaswag_val.jsonl --task mmlu=mmlu/test --limit 100");
   EvaluateRequest& request = call.evaluate;
   command->add_option("model", request.model, "Hugging Face folder, run, artifact folder or packed .pt")->required();
-  command->add_option("--data", request.data, "Text to evaluate on")->required();
-  command->add_option("--against", request.against, "Also measure agreement with and divergence from this model");
+  command->add_option("--data", request.data, "Text to evaluate on");
+  command->add_option("--task", request.tasks, "NAME=FILE of a task (may be repeated; docs/tasks.md)")
+      ->type_name("NAME=FILE");
+  command->add_option("--limit", request.limit, "Documents of each file of a task, 0 for all")
+      ->check(CLI::Range(0, 1 << 30))
+      ->capture_default_str();
+  command->add_option("--samples", request.samples, "Write the scores of each document of the tasks, as JSON lines");
+  command->add_option("--against", request.against,
+                      "Also measure this model, agreement with it and divergence from it");
   command->add_option("--tokenizer", request.tokenizer, "Tokenizer folder, if not the model's own");
   command->add_option("--sequence-length", request.sequence_length, "Tokens of one window")
       ->check(CLI::Range(2, 1 << 20))
@@ -175,7 +184,7 @@ void add_evaluate(CLI::App& app, Invocation& call) {
   command->add_option("--windows", request.windows, "Windows, 0 for all")
       ->check(CLI::Range(0, 1 << 30))
       ->capture_default_str();
-  command->add_option("--batch", request.batch, "Windows of one forward pass")
+  command->add_option("--batch", request.batch, "Windows, or sequences of a task, of one forward pass")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
   command->add_option("--device", call.device, "auto, cpu or cuda")->check(CLI::IsMember({"auto", "cpu", "cuda"}));

@@ -20,6 +20,7 @@ std::string name_of_type(const Row<Owner>& row) {
     if constexpr (std::is_same_v<Value, std::vector<std::string>>)
       return row.limits.path ? "list of paths" : "list of text";
     if constexpr (std::is_same_v<Value, std::vector<SourceConfig>>) return "list of sources";
+    if constexpr (std::is_same_v<Value, std::vector<TaskConfig>>) return "list of tasks";
     return "whole number";
   });
 }
@@ -41,6 +42,9 @@ std::string type_name(const Row<JobConfig>& row) {
   return name_of_type(row);
 }
 std::string type_name(const Row<SourceConfig>& row) {
+  return name_of_type(row);
+}
+std::string type_name(const Row<TaskConfig>& row) {
   return name_of_type(row);
 }
 std::string type_name(const Row<FamilyConfig>& row) {

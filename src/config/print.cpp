@@ -49,13 +49,18 @@ std::string flow_list(const std::vector<std::string>& items) {
   return text + "]";
 }
 
-std::string print_source(const SourceConfig& source) {
-  std::string text = "{";
-  for (const auto& row : source_rows()) {
-    text += (text.size() > 1 ? ", " : "") + std::string(row.key) + ": ";
-    text += with_field(row, source, [](const auto& value) { return print_value(value); });
+template <class Item>
+std::string print_items(const std::vector<Item>& list) {
+  std::vector<std::string> items;
+  for (const Item& item : list) {
+    std::string text = "{";
+    for (const auto& row : rows_of(item)) {
+      text += (text.size() > 1 ? ", " : "") + std::string(row.key) + ": ";
+      text += with_field(row, item, [](const auto& value) { return print_value(value); });
+    }
+    items.push_back(text + "}");
   }
-  return text + "}";
+  return flow_list(items);
 }
 
 std::string print_field(const Row<JobConfig>& row, const JobConfig& config) {
@@ -109,9 +114,10 @@ std::string print_value(const std::vector<std::string>& value) {
 }
 
 std::string print_value(const std::vector<SourceConfig>& value) {
-  std::vector<std::string> items;
-  for (const SourceConfig& item : value) items.push_back(print_source(item));
-  return flow_list(items);
+  return print_items(value);
+}
+std::string print_value(const std::vector<TaskConfig>& value) {
+  return print_items(value);
 }
 
 }  // namespace config

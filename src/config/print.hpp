@@ -18,6 +18,7 @@ std::string print_value(double value);
 std::string print_value(const std::string& value);  // in quotes where YAML would take it for something else
 std::string print_value(const std::vector<std::string>& value);
 std::string print_value(const std::vector<SourceConfig>& value);    // in flow form, all keys of each item
+std::string print_value(const std::vector<TaskConfig>& value);      // the same
 std::string print_value(const std::optional<std::int64_t>& value);  // unset: "null"
 
 }  // namespace tercet::config

@@ -87,7 +87,8 @@ void Reader::read_key(const Row<JobConfig>& row, const YamlNode& node) {
   if (override_) places_[key] = {source_};
   const bool unset = with_field(row, config_, [&](auto& value) {
     using Value = std::remove_cvref_t<decltype(value)>;
-    if constexpr (std::is_same_v<Value, std::vector<std::string>> || std::is_same_v<Value, std::vector<SourceConfig>>) {
+    if constexpr (std::is_same_v<Value, std::vector<std::string>> || std::is_same_v<Value, std::vector<SourceConfig>> ||
+                  std::is_same_v<Value, std::vector<TaskConfig>>) {
       read_list(node, key, row.limits, value);
       return false;
     } else {
@@ -120,7 +121,7 @@ void Reader::read_list(const YamlNode& node, const std::string& key, const Limit
     places_[name] = place(item);
     SourceConfig& source = out.emplace_back();
     if (item.kind == YamlNode::Kind::kMap) {
-      read_source(item, name, source);
+      read_item(item, name, source);
     } else {
       read_value(item, name, limits, source.path);
     }
@@ -128,12 +129,32 @@ void Reader::read_list(const YamlNode& node, const std::string& key, const Limit
   }
 }
 
-void Reader::read_source(const YamlNode& node, const std::string& key, SourceConfig& out) {
+void Reader::read_list(const YamlNode& node, const std::string& key, const Limits&, std::vector<TaskConfig>& out) {
+  if (!is_list(node, key, "[{name: hellaswag, path: val.jsonl}]")) return;
+  out.clear();
+  for (const YamlNode& item : node.items) {
+    const std::string name = item_key(key, out.size());
+    places_[name] = place(item);
+    TaskConfig& task = out.emplace_back();
+    if (item.kind != YamlNode::Kind::kMap) {
+      problem(item, name, "must be {name: hellaswag, path: val.jsonl} or the like, not " + describe(item));
+      continue;
+    }
+    read_item(item, name, task);
+    if ((task.name.empty() || task.path.empty()) && !problems_.concerns(name)) {
+      problem(item, name, task.name.empty() ? "needs the name of a task" : "needs a path");
+    }
+  }
+}
+
+template <class Item>
+void Reader::read_item(const YamlNode& node, const std::string& key, Item& out) {
+  const auto rows = rows_of(out);
   for_each_member(node, key, [&](const std::string& name, const YamlNode& key_node, const YamlNode& value) {
-    const auto row = std::find_if(source_rows().begin(), source_rows().end(),
-                                  [&name](const Row<SourceConfig>& candidate) { return candidate.key == name; });
-    if (row == source_rows().end()) {
-      return problem(key_node, join_key(key, name), "unknown key" + suggest_source_key(name));
+    const auto row =
+        std::find_if(rows.begin(), rows.end(), [&name](const Row<Item>& candidate) { return candidate.key == name; });
+    if (row == rows.end()) {
+      return problem(key_node, join_key(key, name), "unknown key" + suggest_item_key<Item>(name));
     }
     with_field(*row, out, [&](auto& field) {
       using Value = std::remove_cvref_t<decltype(field)>;

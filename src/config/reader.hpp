@@ -22,7 +22,9 @@ class Reader : public NodeReader {
   void read_key(const Row<JobConfig>& row, const YamlNode& node);
   void read_list(const YamlNode& node, const std::string& key, const Limits& limits, std::vector<std::string>& out);
   void read_list(const YamlNode& node, const std::string& key, const Limits& limits, std::vector<SourceConfig>& out);
-  void read_source(const YamlNode& node, const std::string& key, SourceConfig& out);
+  void read_list(const YamlNode& node, const std::string& key, const Limits& limits, std::vector<TaskConfig>& out);
+  template <class Item>
+  void read_item(const YamlNode& node, const std::string& key, Item& out);  // a map by the item's rows
 
   JobConfig& config_;
 };

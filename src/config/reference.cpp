@@ -79,12 +79,6 @@ std::string section_table(const SectionRow& section) {
   return text;
 }
 
-std::string source_table() {
-  std::string text = std::string("\nAn item of `data.sources` is a path, or these keys:\n\n") + kTableHead;
-  for (const auto& row : source_rows()) text += table_row(row, SourceConfig{});
-  return text;
-}
-
 template <class Owner>
 std::string rows_table(std::span<const Row<Owner>> rows) {
   std::string text = std::string("\n") + kTableHead;
@@ -121,7 +115,12 @@ std::string config_reference() {
   for (const config::SectionRow& section : config::sections()) {
     if (section.key.find('.') != std::string_view::npos) continue;
     text += config::section_table(section);
-    if (section.key == "data") text += config::source_table();
+    if (section.key == "data") {
+      text += "\nAn item of `data.sources` is a path, or these keys:\n" + config::rows_table(config::source_rows());
+    }
+    if (section.key == "evaluation") {
+      text += "\nAn item of `evaluation.tasks` has these keys:\n" + config::rows_table(config::task_rows());
+    }
   }
   return text + config::family_reference();
 }

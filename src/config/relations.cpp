@@ -20,6 +20,7 @@ class Relations {
     check_text();
     check_folders();
     check_gates();
+    check_tasks();
     check_solver();
     check_devices();
     check_pretrained_model();
@@ -97,6 +98,22 @@ class Relations {
     const auto& gates = config_.gates;
     require(gates.sparsity_max >= gates.sparsity.threshold, {"gates.sparsity.maximum", "gates.sparsity.threshold"},
             "must not be below gates.sparsity.threshold (" + print_value(gates.sparsity.threshold) + ")");
+  }
+
+  void check_tasks() {
+    const auto& tasks = config_.evaluation.tasks;
+    for (std::size_t i = 0; i < tasks.size(); ++i) {
+      const auto same = [&](const TaskConfig& other) { return other.name == tasks[i].name; };
+      const auto before = tasks.begin() + static_cast<std::ptrdiff_t>(i);
+      require(std::none_of(tasks.begin(), before, same), {"evaluation.tasks[" + std::to_string(i) + "]"},
+              "is listed twice; a folder takes several files of a task together");
+    }
+    const std::string& judged = config_.gates.accuracy_task;
+    const auto is_judged = [&](const TaskConfig& task) { return task.name == judged; };
+    require(judged.empty() || std::any_of(tasks.begin(), tasks.end(), is_judged), {"gates.accuracy.task"},
+            "must be one of evaluation.tasks, '" + judged + "' is not");
+    require(!judged.empty() || config_.gates.accuracy_metric == "acc", {"gates.accuracy.metric", "gates.accuracy.task"},
+            "needs gates.accuracy.task: next-token accuracy has no other metric");
   }
 
   void check_solver() {

@@ -39,6 +39,10 @@ constexpr std::string_view kSeverities = "fail | warn | off";
   +[](SourceConfig & source) -> auto& { \
     return source.member;               \
   }
+#define TERCET_TASK_AT(member)      \
+  +[](TaskConfig & task) -> auto& { \
+    return task.member;             \
+  }
 
 // clang-format off
 const Row<JobConfig> kJobRows[] = {
@@ -153,7 +157,9 @@ const Row<JobConfig> kJobRows[] = {
   {"evaluation.windows", TERCET_AT(evaluation.windows), "windows", at_least(0), kResults,
    "How many windows are measured; 0: all."},
   {"evaluation.batch", TERCET_AT(evaluation.batch), "windows", between(1, 65536), kChecked,
-   "Windows in one forward pass; more need more memory."},
+   "Windows, or sequences of a task, in one forward pass; more need more memory."},
+  {"evaluation.tasks", TERCET_AT(evaluation.tasks), "", any(), kChecked,
+   "Tasks that the original and the packed model are measured on ([tasks.md](tasks.md)): a list of `{name, path, limit}`."},
 
   {"gates.compression.severity", TERCET_AT(gates.compression.severity), "", one_of(kSeverities), kChecked,
    "What a miss means: the job fails, a warning, or the gate is not judged."},
@@ -170,7 +176,11 @@ const Row<JobConfig> kJobRows[] = {
   {"gates.accuracy.severity", TERCET_AT(gates.accuracy.severity), "", one_of(kSeverities), kChecked,
    "What a miss means."},
   {"gates.accuracy.threshold", TERCET_AT(gates.accuracy.threshold), "", at_least(0), kChecked,
-   "Least next-token accuracy after, as a share of that before."},
+   "Least accuracy after, as a share of that before."},
+  {"gates.accuracy.task", TERCET_AT(gates.accuracy_task), "", any(), kChecked,
+   "Which of `evaluation.tasks` the accuracy is that of; empty: next-token accuracy on held-out text."},
+  {"gates.accuracy.metric", TERCET_AT(gates.accuracy_metric), "", one_of("acc | acc_norm"), kChecked,
+   "Which accuracy of that task: by log-likelihood, or by log-likelihood for each character of the answer."},
   {"gates.perplexity.severity", TERCET_AT(gates.perplexity.severity), "", one_of(kSeverities), kChecked,
    "What a miss means."},
   {"gates.perplexity.threshold", TERCET_AT(gates.perplexity.threshold), "", at_least(0), kChecked,
@@ -244,6 +254,15 @@ const Row<SourceConfig> kSourceRows[] = {
   {"field", TERCET_SOURCE_AT(field), "", any(), kResults,
    "Member of each JSON line that holds the text."},
 };
+
+const Row<TaskConfig> kTaskRows[] = {
+  {"name", TERCET_TASK_AT(name), "", one_of("lambada | hellaswag | piqa | winogrande | arc_easy | arc_challenge | mmlu | blimp"), kResults,
+   "Which task it is; each at most once."},
+  {"path", TERCET_TASK_AT(path), "", path(), kResults,
+   "Its file in the published layout, or a folder of such files."},
+  {"limit", TERCET_TASK_AT(limit), "documents", at_least(0), kResults,
+   "How many documents of each file are used, from its beginning; 0: all."},
+};
 // clang-format on
 
 constexpr SectionRow kSections[] = {
@@ -252,11 +271,11 @@ constexpr SectionRow kSections[] = {
     {"calibration", "Statistics of layer inputs that the `calibrated` rule and the report use."},
     {"quantization", "How weights and activations are represented."},
     {"training", "Fine-tuning of the quantized model, and the training of `pretrain`."},
-    {"evaluation", "How perplexity, accuracy and agreement are measured."},
+    {"evaluation", "How perplexity, accuracy, agreement and tasks are measured."},
     {"gates", "Quality gates: each has a severity and a threshold."},
     {"gates.compression", "The packed file is small enough."},
     {"gates.sparsity", "The share of zeros lies in the range of a healthy ternary model."},
-    {"gates.accuracy", "Next-token accuracy is preserved."},
+    {"gates.accuracy", "Accuracy is preserved: that of the next token, or of a task."},
     {"gates.perplexity", "Perplexity grows little."},
     {"gates.agreement", "The dequantized model is the packed model."},
     {"gates.gradient_flow", "The model can be trained further."},
@@ -275,6 +294,9 @@ std::span<const Row<JobConfig>> job_rows() {
 }
 std::span<const Row<SourceConfig>> source_rows() {
   return kSourceRows;
+}
+std::span<const Row<TaskConfig>> task_rows() {
+  return kTaskRows;
 }
 std::span<const SectionRow> sections() {
   return kSections;

@@ -64,12 +64,6 @@ std::string suggest_key(const std::string& section, const std::string& name) {
   return question(nearest_by_leaf(name, [](const std::string&) { return true; }));
 }
 
-std::string suggest_source_key(const std::string& name) {
-  std::vector<std::string> names;
-  for (const auto& row : source_rows()) names.emplace_back(row.key);
-  return suggest_among(name, names);
-}
-
 std::string suggest_among(const std::string& name, const std::vector<std::string>& names) {
   return name.size() > kLongestName ? "" : question(nearest_word(name, names));
 }

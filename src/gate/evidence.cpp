@@ -51,9 +51,11 @@ std::string sparsity_evidence(const Measurements& measured) {
   return percent(*measured.sparsity) + " of the ternary weights are zero";
 }
 
-std::string accuracy_evidence(const Measurements& measured) {
-  if (!measured.accuracy_before || !measured.accuracy_after) return "next-token accuracy was " + kNotMeasured;
-  return "next-token accuracy on held-out text: " + format_fixed(*measured.accuracy_before, 4) + " before, " +
+std::string accuracy_evidence(const GatesSection& rules, const Measurements& measured) {
+  const bool of_task = !rules.accuracy_task.empty();
+  const std::string what = of_task ? rules.accuracy_metric + " of " + rules.accuracy_task : "next-token accuracy";
+  if (!measured.accuracy_before || !measured.accuracy_after) return what + " was " + kNotMeasured;
+  return what + (of_task ? ": " : " on held-out text: ") + format_fixed(*measured.accuracy_before, 4) + " before, " +
          format_fixed(*measured.accuracy_after, 4) + " after (" +
          percent(*measured.accuracy_after / *measured.accuracy_before) + " of it kept)";
 }

@@ -13,7 +13,7 @@ std::string percent(double share);  // "31.4 %"
 
 std::string compression_evidence(const GatesSection& rules, const Measurements& measured, double target);
 std::string sparsity_evidence(const Measurements& measured);
-std::string accuracy_evidence(const Measurements& measured);
+std::string accuracy_evidence(const GatesSection& rules, const Measurements& measured);
 std::string perplexity_evidence(const Measurements& measured);
 std::string agreement_evidence(const Measurements& measured);
 

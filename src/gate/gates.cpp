@@ -69,7 +69,7 @@ double quotient(const std::optional<double>& above, const std::optional<double>&
 GateResult judge_accuracy(const GatesSection& rules, const Measurements& measured) {
   const double kept = quotient(measured.accuracy_after, measured.accuracy_before);
   return with_evidence(at_least("accuracy", rules.accuracy, kept, rules.accuracy.threshold),
-                       gate::accuracy_evidence(measured));
+                       gate::accuracy_evidence(rules, measured));
 }
 
 GateResult judge_perplexity(const GatesSection& rules, const Measurements& measured) {

@@ -21,6 +21,7 @@
 #include "tercet/comm/stop_control.hpp"
 #include "tercet/config/job_config.hpp"
 #include "tercet/eval/evaluate.hpp"
+#include "tercet/eval/task_score.hpp"
 #include "tercet/gate/gates.hpp"
 #include "tercet/job/commands.hpp"
 #include "tercet/report/results.hpp"
@@ -45,6 +46,12 @@ class CompressJob {
   void load_inputs();
   void prepare_text();
   void measure_original();
+  // compress_tasks.cpp
+  void prepare_tasks();
+  // `name` as for evaluate_here; the figures go into `place` of every task.
+  void measure_tasks(const std::string& when, const std::string& name, const Decoder& model,
+                     TaskResult TaskFigures::*place);
+  std::optional<double> judged_accuracy(const TaskResult TaskFigures::*place, const Figures& figures) const;
   // compress_quantize.cpp
   void calibrate_layers();
   SolvingRun solving_run();
@@ -90,8 +97,11 @@ class CompressJob {
   std::optional<LoadedModel> original_;
   std::string model_hash_;
   std::optional<Dataset> dataset_;
-  Windows windows_;            // what quality is measured on
-  Windows selection_windows_;  // what the best training state is chosen by
+  std::vector<Task> tasks_;
+  std::vector<TaskFigures> task_figures_;  // of tasks_, in their order
+  SpecialTokens special_tokens_;           // of the original's tokenizer, for tasks
+  Windows windows_;                        // what quality is measured on
+  Windows selection_windows_;              // what the best training state is chosen by
   std::vector<LayerStatistics> statistics_;
   std::optional<Student> student_;
   std::optional<TrainingResult> training_;

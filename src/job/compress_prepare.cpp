@@ -32,6 +32,7 @@ void CompressJob::load_inputs() {
 }
 
 void CompressJob::prepare_text() {
+  prepare_tasks();
   DatasetOptions options = dataset_options(config_);
   options.work = directory_.work() / "tokens";
   options.stop = &stop_;
@@ -51,6 +52,7 @@ Traits CompressJob::input_hashes() const {
   for (std::size_t i = 0; i < dataset_->sources().size(); ++i) {
     hashes["text of data.sources[" + std::to_string(i) + "]"] = dataset_->sources()[i].sha256;
   }
+  for (const Task& task : tasks_) hashes["files of the task " + task.name] = task.sha256;
   if (!comm_.is_root()) return hashes;  // rank 0 compares
   for (std::size_t i = 0; i < config_.data.evaluation.size(); ++i) {
     hashes["text of data.evaluation[" + std::to_string(i) + "]"] = sha256_file(config_.data.evaluation[i]);
@@ -61,6 +63,7 @@ Traits CompressJob::input_hashes() const {
 void CompressJob::measure_original() {
   before_ = evaluate_here("original", original_->decoder, nullptr);
   record_evaluation("before", before_);
+  measure_tasks("before", "original", original_->decoder, &TaskFigures::before);
 }
 
 }  // namespace tercet::job

@@ -119,6 +119,7 @@ void CompressJob::measure_packed() {
   const std::string of = "/" + packed_hash_.substr(0, 16);
   packed_ = evaluate_here("packed" + of, packed->decoder, &original_->decoder);
   record_evaluation("packed", packed_);
+  measure_tasks("packed", "packed" + of, packed->decoder, &TaskFigures::packed);
   dequantized->set_activation_bits(packed->decoder.activation_bits());
   agreement_ = evaluate_here("dequantized-packed" + of, *dequantized, &packed->decoder).top1_agreement;
   dequantized->set_activation_bits(16);

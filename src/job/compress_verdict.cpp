@@ -81,6 +81,9 @@ RunResults CompressJob::results() const {
   results.quantized = figures(quantized_);
   results.packed = figures(packed_);
   results.codec_agreement = agreement_;
+  results.tasks = task_figures_;
+  results.accuracy_task = config_.gates.accuracy_task;
+  results.accuracy_metric = config_.gates.accuracy_metric;
   results.gradient_flow = gradient_flow_.passed;
   results.handoff = handoff_problems_.empty();
   if (training_) {
@@ -99,8 +102,8 @@ Measurements CompressJob::measurements(const RunResults& results) const {
   measured.fp16_bytes = results.fp16_bytes;
   measured.file_bytes = results.file_bytes;
   measured.sparsity = results.sparsity();
-  measured.accuracy_before = results.before.accuracy;
-  measured.accuracy_after = results.packed.accuracy;
+  measured.accuracy_before = judged_accuracy(&TaskFigures::before, results.before);
+  measured.accuracy_after = judged_accuracy(&TaskFigures::packed, results.packed);
   measured.perplexity_before = results.before.perplexity;
   measured.perplexity_after = results.packed.perplexity;
   measured.agreement = results.codec_agreement;

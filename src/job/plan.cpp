@@ -5,6 +5,7 @@
 #include "plan_measure.hpp"
 #include "plan_problems.hpp"
 #include "plan_report.hpp"
+#include "task_report.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/job/commands.hpp"
 #include "time_plan.hpp"
@@ -40,6 +41,7 @@ CommandResult plan(Runtime& runtime, Communicator& comm, JobConfig config, const
     job::refuse_if_any(*planned, job::resource_problems(*planned, result.memory, result.disk, result.node));
     result.notes = job::plan_notes(*planned, result.world, result.memory, result.node);
   });
+  job::read_tasks(comm, config);  // a file that is not what it should be is said now
   result.time = job::plan_time(comm, *planned, result.disk, result.node.ranks_per_node, request);
   return {ExitCode::kPassed, job::to_json(*planned, result), job::to_text(*planned, result)};
 }

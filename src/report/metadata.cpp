@@ -76,6 +76,12 @@ json more_metrics(const RunResults& results) {
       {"zero_params", results.zero_parameters}};
 }
 
+json tasks_to_json(const RunResults& results) {
+  json list = json::array();
+  for (const TaskFigures& task : results.tasks) list.push_back(to_json(task));
+  return list;
+}
+
 }  // namespace
 
 json compression_metrics(const RunResults& results, const Verdict& verdict) {
@@ -120,7 +126,8 @@ json metric_definitions() {
       {"compression/layers_quantized", "ternary matrices"},
       {"compression/post_perplexity", "perplexity after quantization, before fine-tuning"},
       {"compression/perplexity_degradation", "(post_perplexity - pre_perplexity) / pre_perplexity"},
-      {"compression/accuracy_preserved", "the accuracy gate passed (after all stages); null when it is off"},
+      {"compression/accuracy_preserved",
+       "the accuracy gate passed (after all stages; gates.accuracy.task says whose accuracy); null when it is off"},
       {"compression/dequantization_accuracy", "share of positions where the dequantized and the packed model agree"},
       {"compression/gradient_flow_test_passed", "every parameter got a finite, non-zero gradient on a real batch"},
       {"compression/post_finetune_perplexity", "perplexity of the packed file after fine-tuning; null without any"},
@@ -158,6 +165,7 @@ json compression_metadata(const MetadataInput& input) {
           {"metrics", compression_metrics(results, input.verdict)},
           {"metric_definitions", metric_definitions()},
           {"more_metrics", more_metrics(results)},
+          {"tasks", tasks_to_json(results)},
           {"gates", gates_to_json(input.verdict)},
           {"config", input.config},
           {"quantization", input.quantization},

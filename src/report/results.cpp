@@ -38,6 +38,31 @@ Figures figures_from_json(const json& object) {
           number_or_none(object.at("kl"))};
 }
 
+std::optional<double> number_if_there(const json& object, const char* key) {
+  return object.contains(key) ? number_or_none(object.at(key)) : std::nullopt;
+}
+
+TaskResult task_result_from_json(const json& object) {
+  return {number_if_there(object, "acc"), number_if_there(object, "acc_stderr"), number_if_there(object, "acc_norm"),
+          number_if_there(object, "acc_norm_stderr"), number_if_there(object, "perplexity")};
+}
+
+TaskFigures task_from_json(const json& object) {
+  return {object.at("task"),
+          object.at("path"),
+          object.at("sha256"),
+          json_integer(object.at("limit"), "limit", "the results", 0),
+          json_integer(object.at("documents"), "documents", "the results", 0),
+          task_result_from_json(object.at("before")),
+          task_result_from_json(object.at("packed"))};
+}
+
+json tasks_to_json(const std::vector<TaskFigures>& tasks) {
+  json list = json::array();
+  for (const TaskFigures& task : tasks) list.push_back(to_json(task));
+  return list;
+}
+
 json to_json(const std::optional<FineTuning>& fine_tuning) {
   if (!fine_tuning) return {};
   return {{"steps", fine_tuning->steps}, {"epochs", fine_tuning->epochs}, {"seconds", fine_tuning->seconds}};
@@ -75,10 +100,18 @@ RunResults read_results(const json& object) {
   results.gradient_flow = flag_or_none(object.at("gradient_flow"));
   results.handoff = flag_or_none(object.at("handoff"));
   results.fine_tuning = fine_tuning_from_json(object.at("fine_tuning"));
+  if (!object.contains("tasks")) return results;  // written before there were any
+  for (const json& task : object.at("tasks")) results.tasks.push_back(task_from_json(task));
+  object.at("accuracy_task").get_to(results.accuracy_task);
+  object.at("accuracy_metric").get_to(results.accuracy_metric);
   return results;
 }
 
 }  // namespace
+
+std::optional<double> TaskResult::metric(const std::string& name) const {
+  return name == "acc_norm" ? normalized_accuracy : accuracy;
+}
 
 std::optional<double> RunResults::sparsity() const {
   if (ternary_parameters <= 0) return std::nullopt;
@@ -89,6 +122,29 @@ std::optional<double> RunResults::ratio(const std::string& baseline_name) const 
   const std::uint64_t bytes = baseline_name == "fp16" ? fp16_bytes : baseline_name == "file" ? file_bytes : fp32_bytes;
   if (bytes == 0 || packed_bytes == 0) return std::nullopt;
   return static_cast<double>(bytes) / static_cast<double>(packed_bytes);
+}
+
+json to_json(const TaskResult& result) {
+  json object = json::object();
+  const auto add = [&](const char* name, const std::optional<double>& value) {
+    if (value) object[name] = number_to_json(*value);
+  };
+  add("acc", result.accuracy);
+  add("acc_stderr", result.accuracy_stderr);
+  add("acc_norm", result.normalized_accuracy);
+  add("acc_norm_stderr", result.normalized_accuracy_stderr);
+  add("perplexity", result.perplexity);
+  return object;
+}
+
+json to_json(const TaskFigures& figures) {
+  return {{"task", figures.name},
+          {"path", figures.path},
+          {"sha256", figures.sha256},
+          {"limit", figures.limit},
+          {"documents", figures.documents},
+          {"before", to_json(figures.before)},
+          {"packed", to_json(figures.packed)}};
 }
 
 json to_json(const RunResults& results) {
@@ -109,6 +165,9 @@ json to_json(const RunResults& results) {
           {"codec_agreement", optional_to_json(results.codec_agreement)},
           {"gradient_flow", optional_to_json(results.gradient_flow)},
           {"handoff", optional_to_json(results.handoff)},
+          {"tasks", tasks_to_json(results.tasks)},
+          {"accuracy_task", results.accuracy_task},
+          {"accuracy_metric", results.accuracy_metric},
           {"fine_tuning", to_json(results.fine_tuning)}};
 }
 

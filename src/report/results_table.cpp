@@ -41,6 +41,23 @@ Cells ratio_row(const RunResults& results, const std::vector<GateRecord>& gates,
           baseline == results.baseline ? gate_cell(gates, "compression") : ""};
 }
 
+// The rows of each task, and the gate beside the one that it judges.
+void add_task_rows(const RunResults& results, const std::vector<GateRecord>& gates, std::vector<Cells>& rows) {
+  for (const TaskFigures& task : results.tasks) {
+    const auto add = [&](const std::string& metric) {
+      if (!task.before.metric(metric)) return;
+      const bool judged = task.name == results.accuracy_task && metric == results.accuracy_metric;
+      rows.push_back({task.name + " " + metric, percent(task.before.metric(metric), 2), "",
+                      percent(task.packed.metric(metric), 2), judged ? gate_cell(gates, "accuracy") : ""});
+    };
+    add("acc");
+    add("acc_norm");
+    if (!task.before.perplexity) continue;
+    rows.push_back(
+        {task.name + " perplexity", number(task.before.perplexity, 3), "", number(task.packed.perplexity, 3), ""});
+  }
+}
+
 }  // namespace
 
 std::string results_table(const RunResults& results, const std::vector<GateRecord>& gates) {
@@ -54,13 +71,14 @@ std::string results_table(const RunResults& results, const std::vector<GateRecor
       {"perplexity", number(before.perplexity, 3), number(quantized.perplexity, 3), number(packed.perplexity, 3),
        gate_cell(gates, "perplexity")},
       {"next-token accuracy", percent(before.accuracy, 2), percent(quantized.accuracy, 2), percent(packed.accuracy, 2),
-       gate_cell(gates, "accuracy")},
+       results.accuracy_task.empty() ? gate_cell(gates, "accuracy") : ""},
       {"agreement with original", "", percent(quantized.agreement, 2), percent(packed.agreement, 2), ""},
       {"dequantized = packed", "", "", percent(results.codec_agreement, 3), gate_cell(gates, "agreement")},
       {"sparsity", "", "", percent(results.sparsity(), 1), gate_cell(gates, "sparsity")},
       {"gradient flow", "", "", check(results.gradient_flow), gate_cell(gates, "gradient_flow")},
       {"handoff complete", "", "", check(results.handoff), gate_cell(gates, "handoff")},
   };
+  add_task_rows(results, gates, rows);
   return format_table(rows);
 }
 

@@ -67,9 +67,9 @@ std::int64_t JsonTokenizer::vocab_size() const {
   return std::max(model_.largest_id(), added_.largest_id()) + 1;
 }
 
-std::int32_t JsonTokenizer::id_of(const std::string& content) const {
-  const std::int32_t added = added_.id_of(content);
-  return added >= 0 ? added : model_.id_of(content);
+std::int32_t JsonTokenizer::id_of(const std::string& entry) const {
+  const std::int32_t added = added_.id_of(entry);
+  return added >= 0 ? added : model_.id_of(entry);
 }
 
 }  // namespace tercet::text

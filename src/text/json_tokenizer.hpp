@@ -20,16 +20,16 @@ namespace tercet::text {
 class JsonTokenizer : public Tokenizer {
  public:
   // `file` names the source in errors; `hash` is that of the defining files. Throws DataError. The sections
-  // "truncation", "padding" and "post_processor" do not concern ids without special tokens and are ignored.
+  // "truncation", "padding" and "post_processor" (special_tokens.hpp) do not concern ids without special tokens.
   JsonTokenizer(const nlohmann::json& document, const std::string& file, std::string hash);
 
   void encode(std::string_view text, std::vector<std::int32_t>& ids) const override;
   std::string decode(const std::vector<std::int32_t>& ids) const override;
   std::int64_t vocab_size() const override;
   std::int64_t eos_token() const override { return eos_; }
+  std::int32_t id_of(const std::string& entry) const override;
   std::string hash() const override { return hash_; }
 
-  std::int32_t id_of(const std::string& content) const;  // of an added token or vocabulary entry; -1: none
   void set_eos_token(std::int64_t id) { eos_ = id; }
 
  private:

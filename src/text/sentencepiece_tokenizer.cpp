@@ -35,9 +35,7 @@ class SentencePieceTokenizer : public Tokenizer {
     }
     breaks_ = SentenceBreaks(content);
     eos_ = processor_.eos_id();
-    if (!eos_entry.empty() && processor_.IdToPiece(processor_.PieceToId(eos_entry)) == eos_entry) {
-      eos_ = processor_.PieceToId(eos_entry);
-    }
+    if (!eos_entry.empty() && id_of(eos_entry) >= 0) eos_ = id_of(eos_entry);
   }
 
   void encode(std::string_view text, std::vector<std::int32_t>& ids) const override {
@@ -64,6 +62,11 @@ class SentencePieceTokenizer : public Tokenizer {
 
   std::int64_t vocab_size() const override { return processor_.GetPieceSize(); }
   std::int64_t eos_token() const override { return eos_; }
+  // The library answers the unknown entry's id for what it does not know.
+  std::int32_t id_of(const std::string& entry) const override {
+    const int id = processor_.PieceToId(entry);
+    return processor_.IdToPiece(id) == entry ? id : -1;
+  }
   std::string hash() const override { return hash_; }
 
  private:

@@ -13,6 +13,7 @@
 #include "text/json_tokenizer.hpp"
 #include "text/json_view.hpp"
 #include "text/sentencepiece_tokenizer.hpp"
+#include "text/special_token_text.hpp"
 #include "text/unicode.hpp"
 
 namespace tercet {
@@ -24,29 +25,9 @@ namespace {
 
 constexpr const char* kEndOfText = "<|endoftext|>";
 
-json read_if_there(const fs::path& path) {
-  return fs::exists(path) ? text::read_json(path) : json::object();
-}
-
-// A special token is written as a string or as an object with "content".
-std::string token_text(const JsonView& settings, const std::string& key) {
-  if (!settings.has(key)) return "";
-  const JsonView token = settings.at(key);
-  return token.is_object() ? token.string_or("content", "") : token.string();
-}
-
-std::string eos_text(const fs::path& folder) {
-  for (const char* name : {"tokenizer_config.json", "special_tokens_map.json"}) {
-    const json settings = read_if_there(folder / name);
-    const std::string text = token_text(JsonView(settings, (folder / name).string()), "eos_token");
-    if (!text.empty()) return text;
-  }
-  return "";
-}
-
 // Of "eos_token_id", a number or a list, in config.json.
 std::int64_t eos_in_model_config(const fs::path& folder, std::int64_t vocab_size) {
-  const json config = read_if_there(folder / "config.json");
+  const json config = text::read_if_there(folder / "config.json");
   const JsonView view(config, (folder / "config.json").string());
   if (!view.has("eos_token_id")) return -1;
   JsonView id = view.at("eos_token_id");
@@ -59,7 +40,7 @@ std::int64_t eos_in_model_config(const fs::path& folder, std::int64_t vocab_size
 }
 
 std::int64_t find_eos(const fs::path& folder, const JsonTokenizer& tokenizer) {
-  const std::string text = eos_text(folder);
+  const std::string text = text::special_token_text(folder, "eos_token");
   if (!text.empty() && tokenizer.id_of(text) >= 0) return tokenizer.id_of(text);
   const std::int64_t configured = eos_in_model_config(folder, tokenizer.vocab_size());
   if (configured >= 0) return configured;
@@ -88,12 +69,12 @@ std::unique_ptr<Tokenizer> open_tokenizer(const fs::path& folder) {
     return finish(folder, std::make_unique<JsonTokenizer>(text::read_json(file), file.string(), sha256_file(file)));
   }
   if (fs::exists(folder / "tokenizer.model")) {
-    return text::open_sentencepiece(folder / "tokenizer.model", eos_text(folder));
+    return text::open_sentencepiece(folder / "tokenizer.model", text::special_token_text(folder, "eos_token"));
   }
   using Pair = std::array<const char*, 2>;
   for (const auto& [vocabulary, merges] : {Pair{"vocab.json", "merges.txt"}, Pair{"encoder.json", "vocab.bpe"}}) {
     if (!fs::exists(folder / vocabulary) || !fs::exists(folder / merges)) continue;
-    const json settings = read_if_there(folder / "tokenizer_config.json");
+    const json settings = text::read_if_there(folder / "tokenizer_config.json");
     text::Gpt2Files files = text::read_gpt2_files(folder / vocabulary, folder / merges, settings);
     return finish(folder, std::make_unique<JsonTokenizer>(files.document, (folder / vocabulary).string(), files.hash));
   }

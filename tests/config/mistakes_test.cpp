@@ -33,6 +33,13 @@ const Mistake kKeyMistakes[] = {
     {"ListAsKey", "? [a]\n: 1\n", "job.yaml:1:3: a key must be a word, not a list"},
     {"SourceKey", "data:\n  sources:\n    - {path: a, wieght: 2}\n",
      "job.yaml:3:17: data.sources[0].wieght: unknown key; did you mean 'weight'?"},
+    {"TaskKey", "evaluation: {tasks: [{name: piqa, path: a, limt: 3}]}\n",
+     "job.yaml:1:44: evaluation.tasks[0].limt: unknown key; did you mean 'limit'?"},
+    {"TaskWithoutPath", "evaluation: {tasks: [{name: piqa}]}\n", "job.yaml:1:22: evaluation.tasks[0]: needs a path"},
+    {"TaskWithoutName", "evaluation: {tasks: [{path: a}]}\n",
+     "job.yaml:1:22: evaluation.tasks[0]: needs the name of a task"},
+    {"TaskAsPath", "evaluation: {tasks: [a.jsonl]}\n",
+     "job.yaml:1:22: evaluation.tasks[0]: must be {name: hellaswag, path: val.jsonl} or the like, not 'a.jsonl'"},
     {"SourceWithoutPath", "data: {sources: [{weight: 2}]}\n", "job.yaml:1:18: data.sources[0]: needs a path"},
 };
 const Mistake kNumberMistakes[] = {
@@ -108,6 +115,12 @@ const Mistake kRelations[] = {
      "job.yaml:1:8: data.held_out_fraction: must be above 0 when data.evaluation names no file: nothing would be left "
      "to "
      "measure on"},
+    {"TaskTwice", "evaluation: {tasks: [{name: piqa, path: a}, {name: piqa, path: b}]}\n",
+     "job.yaml:1:45: evaluation.tasks[1]: is listed twice; a folder takes several files of a task together"},
+    {"JudgedTaskThatIsNotMeasured", "gates: {accuracy: {task: mmlu}}\n",
+     "job.yaml:1:20: gates.accuracy.task: must be one of evaluation.tasks, 'mmlu' is not"},
+    {"MetricWithoutATask", "gates: {accuracy: {metric: acc_norm}}\n",
+     "job.yaml:1:20: gates.accuracy.metric: needs gates.accuracy.task: next-token accuracy has no other metric"},
     {"SourceTwice", "data: {sources: [a, ./a]}\n",
      "job.yaml:1:21: data.sources[1]: is listed twice; use its weight instead"},
     {"MeasuredOnTraining", "data:\n  sources: [a, b]\n  evaluation: [c, b]\n",

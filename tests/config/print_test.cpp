@@ -34,6 +34,9 @@ void change(const Row<JobConfig>&, std::vector<std::string>& value) {
 void change(const Row<JobConfig>&, std::vector<SourceConfig>& value) {
   value = {{"/a b", 0.1, "text"}, {"/c*", 1e-7, "body: x"}};
 }
+void change(const Row<JobConfig>&, std::vector<TaskConfig>& value) {
+  value = {{"hellaswag", "/a b", 3}, {"piqa", "/c*", 0}};
+}
 void change(const Row<JobConfig>&, std::optional<std::int64_t>& value) {
   value = 123;
 }
@@ -86,10 +89,12 @@ TEST(ToYaml, ADifferentConfigSurvivesAsAWhole) {
   changed.quantization.rule = "calibrated";  // which a solved start needs
   changed.calibration.samples = 2 * changed.calibration.shards;
   changed.gates.sparsity_max = 0.9;
+  changed.gates.accuracy_task = "piqa";
   const JobConfig loaded = load(to_yaml(changed));
   EXPECT_EQ(to_yaml(loaded), to_yaml(changed));
   EXPECT_EQ(fingerprint(loaded), fingerprint(changed));
   EXPECT_EQ(loaded.data.sources[1].field, "body: x");
+  EXPECT_EQ(loaded.evaluation.tasks[0].limit, 3);
 }
 
 TEST(ToYaml, AnUnsetValueStaysOpenForTheSizeOfTheModel) {

@@ -48,6 +48,7 @@ TEST(Schema, EveryFieldOfASectionHasARow) {
   EXPECT_EQ(rows_in("log"), count_fields<LogSection>());
   EXPECT_EQ(rows_in("pretrain"), count_fields<PretrainSection>());
   EXPECT_EQ(config::source_rows().size(), count_fields<SourceConfig>());
+  EXPECT_EQ(config::task_rows().size(), count_fields<TaskConfig>());
 }
 
 TEST(Schema, EveryKeyIsUniqueLiesInADescribedSectionAndIsExplained) {

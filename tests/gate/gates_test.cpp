@@ -154,6 +154,26 @@ TEST(AccuracyGate, ComparesTheShareThatWasKept) {
   EXPECT_EQ(judged("accuracy", [](auto& m) { m.accuracy_before = 0.0; }).verdict, "fail");
 }
 
+TEST(AccuracyGate, SaysWhoseAccuracyItIs) {
+  GatesSection rules;
+  rules.accuracy_task = "hellaswag";
+  rules.accuracy_metric = "acc_norm";
+  Measurements measured;
+  measured.accuracy_before = 0.5;
+  measured.accuracy_after = 0.49;
+  const auto of = [&] {
+    for (const GateResult& gate : judge(rules, measured).gates) {
+      if (gate.name == "accuracy") return gate;
+    }
+    return GateResult{};
+  };
+  EXPECT_EQ(of().verdict, "pass");
+  EXPECT_EQ(of().evidence, "acc_norm of hellaswag: 0.5000 before, 0.4900 after (98.0 % of it kept)");
+  measured.accuracy_after.reset();
+  EXPECT_EQ(of().verdict, "fail");
+  EXPECT_EQ(of().evidence, "acc_norm of hellaswag was not measured");
+}
+
 TEST(PerplexityGate, AllowsExactlyItsThreshold) {
   EXPECT_EQ(judged("perplexity", [](auto&) {}).verdict, "pass");  // (11 - 10) / 10 = 0.1
   EXPECT_EQ(judged("perplexity", [](auto& m) { m.perplexity_after = 11.01; }).verdict, "fail");

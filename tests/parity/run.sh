@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# run.sh PYTHON SCRIPT PROGRAM: one parity test; "skipped" (status 77) where the tests' Python is not set up.
+# run.sh PYTHON SCRIPT PROGRAM MAKER: one parity test; "skipped" (status 77) where the tests' Python, which the command
+# MAKER makes, is not set up.
 set -euo pipefail
 if [[ ! -x $1 ]]; then
-  echo "skipped: no '$1' (launch/setup.sh --test-python makes it)"
+  echo "skipped: no '$1' ($4 makes it)"
   exit 77
 fi
 exec "$1" -B "$2" "$3"

@@ -114,6 +114,9 @@ TEST(Metadata, HoldsWhatTheNextPhaseAsksFor) {
   EXPECT_EQ(metadata.at("timestamp"), "2025-11-24T16:00:00Z");
   EXPECT_EQ(metadata.at("compression_ratios").at("fp16"), 2000000.0 / 524288.0);
   EXPECT_EQ(metadata.at("gates").at("compression").at("verdict"), "pass");
+  EXPECT_EQ(metadata.at("tasks").at(0).at("task"), "hellaswag");
+  EXPECT_EQ(metadata.at("tasks").at(0).at("packed").at("acc_norm"), 0.48);
+  EXPECT_FALSE(metadata.at("tasks").at(1).at("before").contains("acc_norm"));
 }
 
 TEST(Metadata, ListsEveryFileWithItsHashButNotItself) {

@@ -65,6 +65,24 @@ TEST(ResultsTable, ShowsBeforeQuantizedPackedAndGate) {
   expect_contains(line_with("handoff complete"), {"off"});
 }
 
+TEST(ResultsTable, ShowsTasksAndTheGateBesideTheJudgedOne) {
+  RunResults results = sample_results();
+  results.accuracy_task = "hellaswag";
+  results.accuracy_metric = "acc_norm";
+  const std::string table = results_table(results, gate_records(sample_verdict()));
+  const auto line_with = [&](const std::string& word) {
+    const std::size_t begin = table.find("\n" + word) + 1;
+    return table.substr(begin, table.find('\n', begin) - begin);
+  };
+  expect_contains(line_with("hellaswag acc "), {"40.00 %", "39.00 %"});
+  expect_contains(line_with("hellaswag acc_norm"), {"50.00 %", "48.00 %", "pass (>= 0.95)"});
+  expect_contains(line_with("lambada acc"), {"30.00 %", "25.00 %"});
+  expect_contains(line_with("lambada perplexity"), {"12.500", "14.000"});
+  for (const char* other : {"hellaswag acc ", "lambada acc", "next-token accuracy"}) {
+    EXPECT_EQ(line_with(other).find("pass"), std::string::npos) << line_with(other);
+  }
+}
+
 TEST(ResultsTable, ShowsAFailedGateLoudlyAndAWarningAsSuch) {
   std::vector<GateRecord> gates = gate_records(sample_verdict());
   for (GateRecord& gate : gates) {
@@ -90,6 +108,14 @@ TEST(RunResults, SurviveTheRunFileAlsoWithInfinity) {
   EXPECT_EQ(*read.quantized.perplexity, std::numeric_limits<double>::infinity());
   EXPECT_FALSE(read.handoff.has_value());
   EXPECT_EQ(read.fine_tuning->steps, 500);
+}
+
+TEST(RunResults, OfARunFromBeforeThereWereTasksAreRead) {
+  auto object = to_json(sample_results());
+  for (const char* key : {"tasks", "accuracy_task", "accuracy_metric"}) object.erase(key);
+  const RunResults read = results_from_json(object);
+  EXPECT_TRUE(read.tasks.empty());
+  EXPECT_EQ(read.accuracy_metric, "acc");
 }
 
 TEST(RunResults, ThatLackAFieldAreRefused) {

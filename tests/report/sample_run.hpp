@@ -23,6 +23,20 @@ inline RunResults sample_results() {
   results.quantized = {4.0, 50.0, 0.20, 0.35, 1.5};
   results.packed = {3.05, 21.0, 0.39, 0.85, 0.05};
   results.codec_agreement = 0.9995;
+  results.tasks = {{"hellaswag",
+                    "val.jsonl",
+                    "ab12",
+                    0,
+                    100,
+                    {0.4, 0.05, 0.5, 0.05, std::nullopt},
+                    {0.39, 0.05, 0.48, 0.05, std::nullopt}},
+                   {"lambada",
+                    "test.jsonl",
+                    "cd34",
+                    50,
+                    50,
+                    {0.3, std::nullopt, std::nullopt, std::nullopt, 12.5},
+                    {0.25, std::nullopt, std::nullopt, std::nullopt, 14.0}}};
   results.gradient_flow = true;
   results.handoff = true;
   results.fine_tuning = FineTuning{500, 1.25, 1800.0};

@@ -18,6 +18,12 @@ struct SourceConfig {
   std::string field = "text";
 };
 
+struct TaskConfig {  // eval/task.hpp
+  std::string name;
+  std::string path;        // file or folder in the published layout
+  std::int64_t limit = 0;  // documents of each file; 0: all
+};
+
 struct ModelSection {
   std::string path;       // Hugging Face folder
   std::string tokenizer;  // folder; empty: model.path
@@ -83,7 +89,8 @@ struct TrainingSection {
 struct EvaluationSection {
   std::int64_t sequence_length = 256;
   std::int64_t windows = 200;  // 0: all
-  std::int64_t batch = 8;      // windows in one forward pass
+  std::int64_t batch = 8;      // windows, or sequences of a task, in one forward pass
+  std::vector<TaskConfig> tasks;
 };
 
 // Has constructors because GCC 12 takes the default braces below for uninitialized text when it is an aggregate.
@@ -100,6 +107,8 @@ struct GatesSection {
   GateSetting sparsity{"fail", 0.25};
   double sparsity_max = 0.45;
   GateSetting accuracy{"fail", 0.95};
+  std::string accuracy_task;             // of evaluation.tasks; empty: next-token accuracy
+  std::string accuracy_metric = "acc";   // acc | acc_norm, of the task
   GateSetting perplexity{"fail", 0.10};  // (after - before) / before
   GateSetting agreement{"fail", 0.995};  // dequantized against packed
   GateSetting gradient_flow{"fail", 1};

@@ -16,7 +16,7 @@ struct Measurements {  // what was measured; nullopt: not measured, the gate can
   std::uint64_t packed_bytes = 0;                                // of the packed file on disk
   std::uint64_t fp32_bytes = 0, fp16_bytes = 0, file_bytes = 0;  // baselines
   std::optional<double> sparsity;                                // zeros / ternary weights
-  std::optional<double> accuracy_before, accuracy_after;
+  std::optional<double> accuracy_before, accuracy_after;         // of gates.accuracy.task where it names one
   std::optional<double> perplexity_before, perplexity_after;
   std::optional<double> agreement;  // top-1, dequantized against packed
   std::optional<bool> gradient_flow;

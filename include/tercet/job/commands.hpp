@@ -44,14 +44,18 @@ CommandResult plan(Runtime& runtime, Communicator& comm, JobConfig config, const
 CommandResult pretrain(Runtime& runtime, Communicator& comm, JobConfig config);
 
 struct EvaluateRequest {
-  std::filesystem::path model;    // Hugging Face folder, run, artifact folder or packed .pt
-  std::filesystem::path against;  // empty: none
-  std::filesystem::path data;
+  std::filesystem::path model;      // Hugging Face folder, run, artifact folder or packed .pt
+  std::filesystem::path against;    // empty: none
+  std::filesystem::path data;       // held-out text; empty: only tasks
+  std::vector<std::string> tasks;   // "hellaswag=FILE" (eval/task.hpp)
+  std::int64_t limit = 0;           // documents of each file of a task; 0: all
+  std::filesystem::path samples;    // where each document's scores are written; empty: nowhere
   std::filesystem::path tokenizer;  // empty: the model's
   std::int64_t sequence_length = 256;
   std::int64_t windows = 200;  // 0: all
-  std::int64_t batch = 8;
+  std::int64_t batch = 8;      // windows, or sequences of a task, in one forward pass
 };
+// Throws ConfigError when there is neither text nor a task.
 CommandResult evaluate_model(Runtime& runtime, Communicator& comm, const EvaluateRequest& request);
 
 // Runs the elements of a family file as jobs of their own on this node, or tells about them. Not collective: refuses

@@ -22,6 +22,21 @@ struct Figures {              // of one model on the held-out text; nullopt: not
   std::optional<double> agreement, kl;  // with the original model: top-1, nats per token
 };
 
+struct TaskResult {  // of one model on one task; nullopt: not measured, or the task has no such figure
+  std::optional<double> accuracy, accuracy_stderr;
+  std::optional<double> normalized_accuracy, normalized_accuracy_stderr;
+  std::optional<double> perplexity;
+
+  std::optional<double> metric(const std::string& name) const;  // "acc" | "acc_norm"
+};
+
+struct TaskFigures {
+  std::string name, path, sha256;
+  std::int64_t limit = 0;  // documents of each file; 0: all
+  std::int64_t documents = 0;
+  TaskResult before, packed;
+};
+
 struct FineTuning {
   std::int64_t steps = 0;
   double epochs = 0;  // tokens seen / tokens of the training text
@@ -38,12 +53,17 @@ struct RunResults {
   Figures before, quantized, packed;      // original; before fine-tuning; re-read from the packed file at the end
   std::optional<double> codec_agreement;  // top-1, dequantized against packed
   std::optional<bool> gradient_flow, handoff;
-  std::optional<FineTuning> fine_tuning;  // nullopt: there was none
+  std::vector<TaskFigures> tasks;
+  std::string accuracy_task, accuracy_metric = "acc";  // gates.accuracy.task and .metric; "": next-token accuracy
+  std::optional<FineTuning> fine_tuning;               // nullopt: there was none
 
   std::optional<double> sparsity() const;                               // zeros / ternary weights
   std::optional<double> ratio(const std::string& baseline_name) const;  // "fp32" | "fp16" | "file"
 };
 
+// "acc", "acc_stderr", "acc_norm", "acc_norm_stderr", "perplexity": those that there are.
+nlohmann::json to_json(const TaskResult& result);
+nlohmann::json to_json(const TaskFigures& figures);
 nlohmann::json to_json(const RunResults& results);
 RunResults results_from_json(const nlohmann::json& object);  // throws StoreError when it is not that
 

@@ -18,9 +18,10 @@ class Tokenizer {
   // as the tokenizers package does with add_special_tokens=False. Thread-safe.
   virtual void encode(std::string_view text, std::vector<std::int32_t>& ids) const = 0;
   virtual std::string decode(const std::vector<std::int32_t>& ids) const = 0;
-  virtual std::int64_t vocab_size() const = 0;  // largest id + 1
-  virtual std::int64_t eos_token() const = 0;   // -1: none known
-  virtual std::string hash() const = 0;         // SHA-256 of the defining files
+  virtual std::int64_t vocab_size() const = 0;                     // largest id + 1
+  virtual std::int64_t eos_token() const = 0;                      // -1: none known
+  virtual std::int32_t id_of(const std::string& entry) const = 0;  // of an added token or vocabulary entry; -1: none
+  virtual std::string hash() const = 0;                            // SHA-256 of the defining files
 };
 
 // Chooses by what the folder holds: tokenizer.json, else tokenizer.model, else vocab.json + merges.txt.

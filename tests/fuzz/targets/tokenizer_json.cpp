@@ -1,5 +1,6 @@
 // tokenizer.json and tokenizer_config.json, and then encoding and decoding with what they describe.
 #include "target.hpp"
+#include "tercet/text/special_tokens.hpp"
 #include "tercet/text/tokenizer.hpp"
 
 namespace tercet::fuzz {
@@ -26,6 +27,9 @@ std::string gpt_like() {
      "behavior": "MergedWithNext", "invert": false}, {"type": "Digits", "individual_digits": true},
     {"type": "ByteLevel", "add_prefix_space": true, "use_regex": true}]},
   "decoder": {"type": "ByteLevel"},
+  "post_processor": {"type": "Sequence", "processors": [{"type": "ByteLevel"}, {"type": "TemplateProcessing",
+    "single": [{"SpecialToken": {"id": "an", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+    "special_tokens": {"an": {"id": "an", "ids": [2], "tokens": ["an"]}}}]},
   "model": {"type": "BPE", "ignore_merges": true, "vocab": {"a": 0, "n": 1, "an": 2, "Ġ": 3, "Ġan": 4}, "merges": ["a n"]}})";
 }
 
@@ -46,6 +50,7 @@ void read(std::string_view input) {
   tokenizer->encode(kText, ids);
   for (std::int32_t id = -1; id < 12; ++id) ids.push_back(id);
   (void)tokenizer->decode(ids);
+  (void)read_special_tokens(scratch() / "tokenizer", *tokenizer);
 }
 
 const Registration kTarget({"tokenizer_json", seeds, read});
