@@ -20,6 +20,7 @@ class Relations {
     check_text();
     check_folders();
     check_gates();
+    check_format();
     check_solver();
     check_devices();
     check_pretrained_model();
@@ -97,6 +98,18 @@ class Relations {
     const auto& gates = config_.gates;
     require(gates.sparsity_max >= gates.sparsity.threshold, {"gates.sparsity.maximum", "gates.sparsity.threshold"},
             "must not be below gates.sparsity.threshold (" + print_value(gates.sparsity.threshold) + ")");
+  }
+
+  void check_format() {
+    const auto& quantization = config_.quantization;
+    const bool ternary = quantization.format.starts_with("ternary");
+    require(!ternary || quantization.rule != "min_max", {"quantization.rule", "quantization.format"},
+            "min_max is for integers; " + quantization.format + " takes absmean, least_squares or calibrated");
+    require(ternary || quantization.rule == "min_max" || quantization.rule == "calibrated",
+            {"quantization.rule", "quantization.format"},
+            quantization.rule + " is for ternary; " + quantization.format + " takes min_max or calibrated");
+    require(!ternary || quantization.symmetric, {"quantization.symmetric", "quantization.format"},
+            "false is for integers; trits have no zero point");
   }
 
   void check_solver() {
