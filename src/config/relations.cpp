@@ -117,6 +117,10 @@ class Relations {
     require(quantization.solver != "compensated" || quantization.rule == "calibrated",
             {"quantization.solver", "quantization.rule"},
             "needs quantization.rule: calibrated, which training goes on with");
+    const bool fixed_scales = quantization.solver == "compensated" && !quantization.format.starts_with("ternary");
+    require(!fixed_scales || !config_.training.enabled || config_.training.qk_clip == 0,
+            {"training.qk_clip", "quantization.solver"},
+            "cannot shrink query and key: integers keep the scales that quantization.solver: compensated gives them");
   }
 
   void check_devices() {

@@ -119,7 +119,8 @@ TERCET_EXACT_CLONES double level_error(const float* weight, const float* column_
     for (std::int64_t i = begin; i < end; i += kLanes) {
       const std::int64_t width = std::min(kLanes, end - i);
       for (std::int64_t lane = 0; lane < width; ++lane) {
-        const float lost = weight[i + lane] - (nearest_level(weight[i + lane], map) - map.zero) * map.scale;
+        const float value = round_to_half((nearest_level(weight[i + lane], map) - map.zero) * map.scale);
+        const float lost = weight[i + lane] - value;
         lanes[lane] += (column_weight == nullptr ? 1.0f : column_weight[i + lane]) * lost * lost;
       }
     }

@@ -36,7 +36,7 @@ struct LevelMap {
 };
 // out = (level - zero) * scale rounded to fp16, and levels, where asked for (either may be null).
 void write_levels(const float* weight, std::int64_t count, const LevelMap& map, float* out, std::int8_t* levels);
-// sum h (w - (level - zero) * scale)^2; h = 1 without column weights.
+// sum h (w - value)^2 with the values of write_levels; h = 1 without column weights.
 double level_error(const float* weight, const float* column_weight, std::int64_t count, const LevelMap& map);
 
 // The nearest fp16 as float32, half to even, by arithmetic alone so that loops vectorise: 11 significant bits, and

@@ -124,6 +124,9 @@ const Mistake kRelations[] = {
      "job.yaml:1:16: quantization.rule: min_max is for integers; ternary takes absmean, least_squares or calibrated"},
     {"IntegersWithARuleOfTernary", "quantization: {format: int4, rule: absmean}\n",
      "job.yaml:1:30: quantization.rule: absmean is for ternary; int4 takes min_max or calibrated"},
+    {"ClippingOfFixedScales", "quantization: {format: int4, solver: compensated}\ntraining: {qk_clip: 100}\n",
+     "job.yaml:2:12: training.qk_clip: cannot shrink query and key: integers keep the scales that quantization.solver: "
+     "compensated gives them"},
     {"TritsWithoutSymmetry", "quantization: {symmetric: false}\n",
      "job.yaml:1:16: quantization.symmetric: false is for integers; trits have no zero point"},
     {"NcclOnCpu", "distributed: {backend: nccl, device: cpu}\n",
