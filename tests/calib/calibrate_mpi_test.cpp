@@ -37,7 +37,7 @@ Outcome calibrate_and_ternarize(Communicator& comm) {
   spec.rule = ScaleRule::kCalibrated;
   for (const LayerStatistics& layer : outcome.statistics) {
     const at::Tensor& weight = model.parameters()[layer.parameter].value;
-    const at::Tensor thresholds = quant::calibrate_thresholds(weight, spec, layer.mean_square);
+    const at::Tensor thresholds = calibrate_format(weight, spec, layer.mean_square).thresholds;
     outcome.ternary.push_back(quantize(weight, spec, {thresholds, layer.mean_square}));
   }
   return outcome;
