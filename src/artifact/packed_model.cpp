@@ -1,5 +1,6 @@
 #include "tercet/artifact/packed_model.hpp"
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -9,20 +10,23 @@
 #include "stored_check.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/model_io/torch_file.hpp"
+#include "tercet/quant/number_format.hpp"
 
 namespace tercet {
 namespace {
 
 constexpr const char* kFormat = "tercet-packed";
 constexpr std::int64_t kVersion = 1;
+constexpr const char* kZeroPoints = "zero_points";  // only where a tensor has some
 
 TorchDict describe(const PackedTensor& tensor) {
   const FormatSpec& spec = tensor.stored.spec;
-  TorchDict entry{{"format", to_string(spec.format)}};
-  if (spec.format == NumberFormat::kTernary) {
+  TorchDict entry{{"format", spec.format->name()}};
+  if (spec.format->is_grid()) {
     entry.emplace_back("granularity", to_string(spec.granularity));
     entry.emplace_back("group_size", spec.group_size);
     entry.emplace_back("rule", to_string(spec.rule));
+    entry.emplace_back("symmetric", spec.symmetric);
   }
   TorchList shape;
   for (const std::int64_t dimension : tensor.stored.shape) shape.push_back(dimension);
@@ -70,6 +74,16 @@ class Reader {
     }
   }
 
+  // What later versions of this program wrote more than earlier ones.
+  template <typename Value>
+  Value entry_or(const TorchDict& dict, const std::string& key, Value otherwise) const {
+    return has(dict, key) ? entry<Value>(dict, key) : otherwise;
+  }
+
+  static bool has(const TorchDict& dict, const std::string& key) {
+    return std::any_of(dict.begin(), dict.end(), [&](const auto& item) { return item.first == key; });
+  }
+
   std::map<std::string, at::Tensor> tensors_of(const TorchDict& top, const std::string& key) const {
     std::map<std::string, at::Tensor> tensors;
     const auto& dict = entry<TorchDict>(top, key);
@@ -84,6 +98,7 @@ class Reader {
   void read_tensors(const TorchDict& top, PackedModel& model) const {
     const auto codes = tensors_of(top, "state_dict");
     const auto scales = tensors_of(top, "scale_factors");
+    const auto zero_points = has(top, kZeroPoints) ? tensors_of(top, kZeroPoints) : std::map<std::string, at::Tensor>();
     std::set<std::string> described;
     std::uint64_t bytes = 0;
     for (const auto& [name, value] : entry<TorchDict>(top, "quantization")) {
@@ -92,6 +107,7 @@ class Reader {
       PackedTensor tensor = read_description(name, *description);
       if (codes.contains(name)) tensor.stored.codes = codes.at(name);
       if (scales.contains(name)) tensor.stored.scales = scales.at(name);
+      if (zero_points.contains(name)) tensor.stored.zero_points = zero_points.at(name);
       check_packed_tensor(tensor, where_);
       bytes += stored_bytes(tensor.stored);
       // Tensors that share memory would be small here and large once decoded.
@@ -99,7 +115,7 @@ class Reader {
       described.insert(name);
       model.tensors.push_back(std::move(tensor));
     }
-    for (const auto* tensors : {&codes, &scales}) {
+    for (const auto* tensors : {&codes, &scales, &zero_points}) {
       for (const auto& [name, tensor] : *tensors) {
         if (!described.contains(name)) throw DataError("tensor '" + name + "' of '" + where_ + "' is not described");
       }
@@ -111,19 +127,25 @@ class Reader {
     tensor.name = name;
     tensor.role = entry<std::string>(description, "role");
     tensor.input_first = entry<bool>(description, "input_first");
-    FormatSpec& spec = tensor.stored.spec;
-    spec.format = number_format(entry<std::string>(description, "format"));
-    if (spec.format == NumberFormat::kTernary) {
-      spec.granularity = granularity(entry<std::string>(description, "granularity"));
-      spec.group_size = entry<std::int64_t>(description, "group_size");
-      spec.rule = ternary_rule(entry<std::string>(description, "rule"));
-    }
+    tensor.stored.spec = read_spec(description);
     for (const auto& dimension : entry<TorchList>(description, "shape")) {
       const auto* size = std::get_if<std::int64_t>(&dimension);
       if (size == nullptr) throw DataError("tensor '" + name + "' of '" + where_ + "' has a malformed shape");
       tensor.stored.shape.push_back(*size);
     }
     return tensor;
+  }
+
+  // The first artifacts say no more of int8 than its name: a scale for each row.
+  FormatSpec read_spec(const TorchDict& description) const {
+    FormatSpec spec;
+    spec.format = number_format(entry<std::string>(description, "format"));
+    if (!spec.format->is_grid()) return spec;
+    spec.granularity = granularity(entry_or<std::string>(description, "granularity", "channel"));
+    spec.group_size = entry_or<std::int64_t>(description, "group_size", 0);
+    spec.rule = scale_rule(entry_or<std::string>(description, "rule", "min_max"));
+    spec.symmetric = entry_or<bool>(description, "symmetric", true);
+    return spec;
   }
 
   const TorchValue& root_;
@@ -134,21 +156,20 @@ class Reader {
 }  // namespace
 
 TorchDict packed_content(const PackedModel& model) {
-  TorchDict quantization, codes, scales;
+  TorchDict quantization, codes, scales, zero_points;
   for (const PackedTensor& tensor : model.tensors) {
     quantization.emplace_back(tensor.name, describe(tensor));
     codes.emplace_back(tensor.name, tensor.stored.codes);
     if (tensor.stored.scales.defined()) scales.emplace_back(tensor.name, tensor.stored.scales);
+    if (tensor.stored.zero_points.defined()) zero_points.emplace_back(tensor.name, tensor.stored.zero_points);
   }
   const auto architecture = nlohmann::ordered_json::parse(model.config.json);
   const TorchDict config{{"model", to_torch(architecture)}, {"activation_bits", std::int64_t{model.activation_bits}}};
-  return {{"format", std::string(kFormat)},
-          {"version", kVersion},
-          {"config", config},
-          {"quantization", quantization},
-          {"state_dict", codes},
-          {"scale_factors", scales},
-          {"provenance", to_torch(model.provenance)}};
+  TorchDict content{{"format", std::string(kFormat)}, {"version", kVersion}, {"config", config},
+                    {"quantization", quantization},   {"state_dict", codes}, {"scale_factors", scales}};
+  if (!zero_points.empty()) content.emplace_back(kZeroPoints, zero_points);
+  content.emplace_back("provenance", to_torch(model.provenance));
+  return content;
 }
 
 void write_packed_model(const std::filesystem::path& file, const PackedModel& model) {

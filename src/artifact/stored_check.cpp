@@ -1,14 +1,19 @@
 #include "stored_check.hpp"
 
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/equal.h>
+
 #include <algorithm>
 #include <cmath>
 
 #include "tercet/base/error.hpp"
+#include "tercet/quant/number_format.hpp"
 
 namespace tercet {
 namespace {
 
 constexpr std::int64_t kMaxElements = std::int64_t{1} << 46;
+constexpr float kBeyondHalf = 65520.0f;      // rounds to infinity in fp16
 constexpr std::int64_t kMaxGroup = 1 << 20;  // as the configuration allows
 
 class Check {
@@ -19,14 +24,7 @@ class Check {
   void run() const {
     check_shape();
     if (!stored_.codes.defined()) fail("it has no codes");
-    switch (stored_.spec.format) {
-      case NumberFormat::kTernary:
-        return check_ternary();
-      case NumberFormat::kInt8:
-        return check_int8();
-      case NumberFormat::kFloat16:
-        return check_float16();
-    }
+    return stored_.spec.format->is_grid() ? check_grid() : check_plain();
   }
 
  private:
@@ -43,7 +41,7 @@ class Check {
       elements *= dimension;
     }
     const bool matrix = stored_.shape.size() == 2;
-    if (stored_.spec.format != NumberFormat::kFloat16 && !matrix) fail("it is quantized, but no matrix");
+    if (stored_.spec.format->is_grid() && !matrix) fail("it is quantized, but no matrix");
     if (tensor_.input_first && !matrix) fail("it is input_first, but no matrix");
   }
 
@@ -55,43 +53,64 @@ class Check {
     if (tensor.sizes() != at::IntArrayRef(shape)) fail("its " + what + " have a shape that does not fit its own");
   }
 
-  void check_scales(const std::vector<std::int64_t>& shape) const {
-    check_tensor(stored_.scales, "scales", at::kHalf, shape);
-    const auto* scales = stored_.scales.const_data_ptr<c10::Half>();
-    const bool sound = std::all_of(scales, scales + stored_.scales.numel(), [](c10::Half scale) {
-      const auto value = static_cast<float>(scale);
-      return std::isfinite(value) && !std::signbit(value);
-    });
-    if (!sound) fail("a scale is negative, NaN or infinite");
-  }
-
-  void check_ternary() const {
-    const std::int64_t group = stored_.spec.group_size;
-    if (stored_.spec.granularity == Granularity::kGroup && (group < 1 || group > kMaxGroup)) {
+  void check_grid() const {
+    const FormatSpec& spec = stored_.spec;
+    if (spec.granularity == Granularity::kGroup && (spec.group_size < 1 || spec.group_size > kMaxGroup)) {
       fail("its group_size is not from 1 to " + std::to_string(kMaxGroup));
     }
-    const std::int64_t rows = stored_.shape[0], columns = stored_.shape[1];
-    check_tensor(stored_.codes, "codes", at::kByte, {rows, (columns + 3) / 4});
-    check_scales(scale_shape(rows, columns, stored_.spec));
-    const auto* codes = stored_.codes.const_data_ptr<std::uint8_t>();
-    // Both bits of a pair set: code 3 stands for no trit.
-    const bool sound = std::all_of(codes, codes + stored_.codes.numel(),
-                                   [](std::uint8_t four) { return (four & four >> 1 & 0x55) == 0; });
-    if (!sound) fail("it holds the code 3, which stands for no trit");
+    if (const std::string reason = spec.format->refusal(spec); !reason.empty()) fail(reason);
+    const StoredTensor expected = unfilled(stored_.shape, spec);
+    check_tensor(stored_.codes, "codes", expected.codes.scalar_type(), expected.codes.sizes().vec());
+    check_tensor(stored_.scales, "scales", at::kHalf, expected.scales.sizes().vec());
+    check_scales();
+    if (expected.zero_points.defined()) {
+      check_tensor(stored_.zero_points, "zero points", expected.zero_points.scalar_type(),
+                   expected.zero_points.sizes().vec());
+      check_levels(stored_.zero_points.to(at::kShort), "zero point");
+    } else if (stored_.zero_points.defined()) {
+      fail("it has zero points, but is symmetric");
+    }
+    check_codes();
   }
 
-  void check_int8() const {
-    check_tensor(stored_.codes, "codes", at::kChar, stored_.shape);
-    check_scales({stored_.shape[0], 1});
-    const auto* codes = stored_.codes.const_data_ptr<std::int8_t>();
-    const bool sound =
-        std::none_of(codes, codes + stored_.codes.numel(), [](std::int8_t code) { return code == -128; });
-    if (!sound) fail("it holds the code -128, which is out of range");
+  // Only the symmetric grids with one level more on one side know negative scales: they mirror the grid.
+  void check_scales() const {
+    const LevelRange range = stored_.spec.format->levels(stored_.spec.symmetric);
+    const bool mirrors = stored_.spec.symmetric && range.lowest != -range.highest;
+    const float reach = static_cast<float>(stored_.spec.symmetric ? -range.lowest : range.highest - range.lowest);
+    const auto* scales = stored_.scales.const_data_ptr<c10::Half>();
+    const bool sound = std::all_of(scales, scales + stored_.scales.numel(), [&](c10::Half scale) {
+      const auto value = static_cast<float>(scale);
+      return std::isfinite(value) && (mirrors || !std::signbit(value)) && std::fabs(value) * reach < kBeyondHalf;
+    });
+    if (!sound)
+      fail(mirrors ? "a scale is NaN, infinite or too large" : "a scale is negative, NaN, infinite or too large");
   }
 
-  void check_float16() const {
+  void check_codes() const {
+    const CodeLayout layout = stored_.spec.format->layout();
+    const at::Tensor levels = unpack_levels(stored_);
+    check_levels(levels.to(at::kShort) + layout.zero, "code");
+    const StoredTensor again = pack({levels, stored_.scales, {}}, stored_.spec);
+    if (!at::equal(again.codes, stored_.codes)) fail("the last byte of a row holds more than its codes");
+  }
+
+  // `codes` as they are stored, in int16.
+  void check_levels(const at::Tensor& codes, const std::string& what) const {
+    const FormatSpec& spec = stored_.spec;
+    const LevelRange range = spec.format->levels(spec.symmetric);
+    const int zero = spec.format->layout().zero;
+    const int least = codes.min().item<int>(), most = codes.max().item<int>();
+    const bool low = least < range.lowest + zero;
+    if (low || most > range.highest + zero) {
+      fail("it holds the " + what + " " + std::to_string(low ? least : most) + ", which stands for nothing in " +
+           spec.format->name());
+    }
+  }
+
+  void check_plain() const {
     check_tensor(stored_.codes, "values", at::kHalf, stored_.shape);
-    if (stored_.scales.defined()) fail("it has scales, but is stored as float16");
+    if (stored_.scales.defined()) fail("it has scales, but is stored as " + stored_.spec.format->name());
     const auto* values = stored_.codes.const_data_ptr<c10::Half>();
     const bool sound = std::all_of(values, values + stored_.codes.numel(),
                                    [](c10::Half value) { return std::isfinite(static_cast<float>(value)); });

@@ -13,6 +13,7 @@
 #include "tercet/base/heartbeat.hpp"
 #include "tercet/base/strict_json.hpp"
 #include "tercet/model_io/torch_file.hpp"
+#include "tercet/quant/number_format.hpp"
 
 namespace tercet {
 namespace {
@@ -38,7 +39,6 @@ struct ScaleIndex {
 
 ScaleIndex scale_index(const StoredTensor& stored) {
   const std::int64_t columns = stored.shape[1];
-  if (stored.spec.format == NumberFormat::kInt8) return {1, columns};
   switch (stored.spec.granularity) {
     case Granularity::kTensor:
       return {0, 1};
@@ -50,25 +50,46 @@ ScaleIndex scale_index(const StoredTensor& stored) {
   return {(columns + stored.spec.group_size - 1) / stored.spec.group_size, stored.spec.group_size};
 }
 
-// byte j/4 of a row holds element j at bits 2 (j mod 4): value = (code - 1) x scale; int8: code x scale rounded once.
+// Code j of a row, from the documented layout, a bit or a digit at a time.
+int code_at(const std::uint8_t* row, std::int64_t j, const CodeLayout& layout) {
+  if (layout.digits > 0) {
+    int byte = row[j / layout.digits];
+    for (std::int64_t k = 0; k < j % layout.digits; ++k) byte /= 3;
+    return byte % 3;
+  }
+  int code = 0;
+  for (std::int64_t bit = j * layout.bits; bit < (j + 1) * layout.bits; ++bit)
+    code |= (row[bit / 8] >> bit % 8 & 1) << (bit - j * layout.bits);
+  return layout.type == at::kChar ? static_cast<std::int8_t>(code) : code;
+}
+
+// Zero points, as codes: of symmetric tensors the code of level 0.
+std::vector<int> zero_codes(const StoredTensor& stored, const CodeLayout& layout) {
+  std::vector<int> zeros(static_cast<std::size_t>(stored.scales.numel()), layout.zero);
+  if (!stored.zero_points.defined()) return zeros;
+  const auto* bytes = static_cast<const std::uint8_t*>(stored.zero_points.const_data_ptr());
+  for (std::size_t i = 0; i < zeros.size(); ++i)
+    zeros[i] = layout.type == at::kChar ? static_cast<std::int8_t>(bytes[i]) : bytes[i];
+  return zeros;
+}
+
+// value = (code - zero point) x scale, rounded once.
 at::Tensor decode(const PackedTensor& tensor) {
   const StoredTensor& stored = tensor.stored;
-  if (stored.spec.format == NumberFormat::kFloat16) {
-    return tensor.input_first ? stored.codes.t().contiguous() : stored.codes;
-  }
-  const bool ternary = stored.spec.format == NumberFormat::kTernary;
-  const std::int64_t rows = stored.shape[0], columns = stored.shape[1],
-                     row_bytes = ternary ? (columns + 3) / 4 : columns;
+  if (!stored.spec.format->is_grid()) return tensor.input_first ? stored.codes.t().contiguous() : stored.codes;
+  const CodeLayout layout = stored.spec.format->layout();
+  const std::int64_t rows = stored.shape[0], columns = stored.shape[1], row_bytes = stored.codes.size(1);
   const ScaleIndex index = scale_index(stored);
+  const std::vector<int> zeros = zero_codes(stored, layout);
   const auto* bytes = static_cast<const std::uint8_t*>(stored.codes.const_data_ptr());
   const auto* scales = stored.scales.const_data_ptr<c10::Half>();
   at::Tensor values = at::empty({tensor.input_first ? columns : rows, tensor.input_first ? rows : columns}, at::kHalf);
   auto* out = values.mutable_data_ptr<c10::Half>();
   for (std::int64_t i = 0; i < rows; ++i) {
     for (std::int64_t j = 0; j < columns; ++j) {
-      const std::uint8_t byte = bytes[i * row_bytes + (ternary ? j / 4 : j)];
-      const int code = ternary ? ((byte >> (2 * (j % 4))) & 3) - 1 : static_cast<std::int8_t>(byte);
-      const float value = static_cast<float>(code) * static_cast<float>(scales[index.of(i, j)]);
+      const std::int64_t block = index.of(i, j);
+      const int steps = code_at(bytes + i * row_bytes, j, layout) - zeros[static_cast<std::size_t>(block)];
+      const float value = static_cast<float>(steps) * static_cast<float>(scales[block]);
       out[tensor.input_first ? j * rows + i : i * columns + j] = c10::Half(value);
     }
   }

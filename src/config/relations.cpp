@@ -21,6 +21,7 @@ class Relations {
     check_folders();
     check_gates();
     check_tasks();
+    check_format();
     check_solver();
     check_devices();
     check_pretrained_model();
@@ -114,6 +115,17 @@ class Relations {
             "must be one of evaluation.tasks, '" + judged + "' is not");
     require(!judged.empty() || config_.gates.accuracy_metric == "acc", {"gates.accuracy.metric", "gates.accuracy.task"},
             "needs gates.accuracy.task: next-token accuracy has no other metric");
+
+  void check_format() {
+    const auto& quantization = config_.quantization;
+    const bool ternary = quantization.format.starts_with("ternary");
+    require(!ternary || quantization.rule != "min_max", {"quantization.rule", "quantization.format"},
+            "min_max is for integers; " + quantization.format + " takes absmean, least_squares or calibrated");
+    require(ternary || quantization.rule == "min_max" || quantization.rule == "calibrated",
+            {"quantization.rule", "quantization.format"},
+            quantization.rule + " is for ternary; " + quantization.format + " takes min_max or calibrated");
+    require(!ternary || quantization.symmetric, {"quantization.symmetric", "quantization.format"},
+            "false is for integers; trits have no zero point");
   }
 
   void check_solver() {
@@ -121,6 +133,10 @@ class Relations {
     require(quantization.solver != "compensated" || quantization.rule == "calibrated",
             {"quantization.solver", "quantization.rule"},
             "needs quantization.rule: calibrated, which training goes on with");
+    const bool fixed_scales = quantization.solver == "compensated" && !quantization.format.starts_with("ternary");
+    require(!fixed_scales || !config_.training.enabled || config_.training.qk_clip == 0,
+            {"training.qk_clip", "quantization.solver"},
+            "cannot shrink query and key: integers keep the scales that quantization.solver: compensated gives them");
   }
 
   void check_devices() {

@@ -18,6 +18,7 @@ void CompressJob::load_inputs() {
     }
     check_positions(original_->decoder.config(), config_.data.sequence_length, "data.sequence_length");
     check_positions(original_->decoder.config(), config_.evaluation.sequence_length, "evaluation.sequence_length");
+    plan_storage(config_.quantization, original_->decoder.parameters());  // settings that do not fit this model
   });
   const std::int64_t parameters = original_->decoder.parameter_count();
   adapt_to_size(config_, parameters);

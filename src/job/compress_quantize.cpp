@@ -57,11 +57,12 @@ void CompressJob::quantize() {
   std::vector<ParameterPlan> storage = plan_storage(config_.quantization, original_->decoder.parameters());
   Decoder copy = original_->decoder.clone();
   copy.set_activation_bits(static_cast<int>(config_.quantization.activation_bits));
-  if (config_.quantization.solver == "compensated") {
+  const bool solved = config_.quantization.solver == "compensated";
+  add_calibration(comm_, original_->decoder.parameters(), statistics_,
+                  solved ? CalibrationScope::kOutsideBlocks : CalibrationScope::kAll, storage, work_.get(), &stop_);
+  if (solved) {
     const auto reports = solve_starting_points(comm_, solving_run(), statistics_, copy, storage);
     run_file_.provenance(kSolverKey, solver_record(reports));
-  } else {
-    add_calibration(comm_, original_->decoder.parameters(), statistics_, storage, work_.get(), &stop_);
   }
   student_.emplace(std::move(copy), storage);
   layers_ = describe_layers(*student_, statistics_, original_->decoder.parameters());

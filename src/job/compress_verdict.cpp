@@ -9,6 +9,7 @@
 #include "tercet/base/file.hpp"
 #include "tercet/base/text.hpp"
 #include "tercet/log/log.hpp"
+#include "tercet/quant/number_format.hpp"
 #include "tercet/report/metadata.hpp"
 #include "tercet/report/report.hpp"
 
@@ -43,6 +44,17 @@ nlohmann::json sources_json(const Dataset& dataset) {
   return sources;
 }
 
+// Embedding and head count among the compressed layers alone.
+bool is_inside_blocks(const LayerRecord& layer) {
+  return layer.role != to_string(Role::kEmbedding) && layer.role != to_string(Role::kHead);
+}
+
+// Zeros are a property of trits; a model without any is not judged by them.
+GatesSection rules_for(GatesSection rules, const RunResults& results) {
+  if (results.ternary_parameters == 0) rules.sparsity.severity = "off";
+  return rules;
+}
+
 std::string verdict_sentence(const Verdict& verdict) {
   return verdict.passed ? "every gate passed" : "a gate failed; the artifacts are in rejected/";
 }
@@ -66,8 +78,10 @@ RunResults CompressJob::results() const {
   double zeros = 0;
   for (const LayerRecord& layer : layers_) {
     ++results.layers_compressed;
-    if (layer.format != to_string(NumberFormat::kTernary)) continue;
+    if (!is_inside_blocks(layer)) continue;
     ++results.layers_quantized;
+    results.quantized_parameters += layer.rows * layer.columns;
+    if (!number_format(layer.format)->counts_zeros()) continue;
     results.ternary_parameters += layer.rows * layer.columns;
     zeros += layer.sparsity * static_cast<double>(layer.rows * layer.columns);
   }
@@ -111,7 +125,7 @@ Measurements CompressJob::measurements(const RunResults& results) const {
   measured.gradient_flow_evidence = gradient_evidence(gradient_flow_);
   measured.handoff = results.handoff;
   measured.handoff_evidence = handoff_problems_.empty()
-                                  ? "every artifact was opened anew and agrees with the packed trits"
+                                  ? "every artifact was opened anew and agrees with the packed codes"
                                   : handoff_problems_.front();
   return measured;
 }
@@ -120,14 +134,21 @@ nlohmann::json CompressJob::metadata(const Verdict& verdict) const {
   MetadataInput input;
   input.results = results();
   input.verdict = verdict;
+  const NumberFormat& format = *number_format(config_.quantization.format);
+  if (!format.counts_zeros()) {
+    input.method = format.name();
+    input.bits = format.layout().bits_per_code();
+  }
   input.config = {{"yaml", to_yaml(config_)}, {"fingerprint", fingerprint(config_)}};
-  input.quantization = {{"format", "ternary"},
+  input.quantization = {{"format", config_.quantization.format},
+                        {"symmetric", config_.quantization.symmetric},
                         {"granularity", config_.quantization.granularity},
                         {"group_size", config_.quantization.group_size},
                         {"rule", config_.quantization.rule},
                         {"activation_bits", config_.quantization.activation_bits},
                         {"embedding_bits", config_.quantization.embedding_bits},
-                        {"head_bits", config_.quantization.head_bits}};
+                        {"head_bits", config_.quantization.head_bits},
+                        {"table_group_size", config_.quantization.table_group_size}};
   input.data = sources_json(*dataset_);
   input.model = {{"path", config_.model.path},
                  {"weights_sha256", model_hash_},
@@ -146,7 +167,7 @@ CommandResult CompressJob::judge_and_publish() {
   stage_ = "judge and publish";
   say_status("running", "the figures are judged and the artifacts published");
   const RunResults final_results = results();
-  const Verdict verdict = judge_on_root(comm_, config_.gates, measurements(final_results));
+  const Verdict verdict = judge_on_root(comm_, rules_for(config_.gates, final_results), measurements(final_results));
   const std::vector<GateRecord> gates = gate_records(verdict);
   const ExitCode code = verdict.passed ? ExitCode::kPassed : ExitCode::kGateFailed;
   const fs::path target = verdict.passed ? directory_.artifacts() : directory_.rejected();

@@ -8,6 +8,7 @@
 #include "tercet/base/text.hpp"
 #include "tercet/job/commands.hpp"
 #include "tercet/model_io/weights.hpp"
+#include "tercet/quant/number_format.hpp"
 
 namespace tercet {
 namespace {
@@ -57,12 +58,12 @@ nlohmann::json tensor_json(const PackedTensor& tensor) {
   const std::uint64_t bytes = stored_bytes(tensor.stored);
   nlohmann::json json{{"name", tensor.name},
                       {"role", tensor.role},
-                      {"format", to_string(tensor.stored.spec.format)},
+                      {"format", tensor.stored.spec.format->name()},
                       {"shape", tensor.stored.shape},
                       {"bytes", bytes},
                       {"bits_per_weight", 8.0 * static_cast<double>(bytes) / weights}};
-  if (tensor.stored.spec.format == NumberFormat::kTernary) {
-    json["sparsity"] = unpack_trits(tensor.stored).eq(0).sum().item<double>() / weights;
+  if (tensor.stored.spec.format->counts_zeros()) {
+    json["sparsity"] = unpack_levels(tensor.stored).eq(0).sum().item<double>() / weights;
   }
   return json;
 }
@@ -113,7 +114,7 @@ CommandResult verify(const fs::path& path) {
   std::string text;
   for (const std::string& finding : findings) text += "- " + finding + "\n";
   if (findings.empty())
-    text = "every artifact in '" + location.weights.parent_path().string() + "' agrees with the packed trits\n";
+    text = "every artifact in '" + location.weights.parent_path().string() + "' agrees with the packed codes\n";
   return {findings.empty() ? ExitCode::kPassed : ExitCode::kBadInput,
           {{"passed", findings.empty()}, {"findings", findings}},
           text};

@@ -116,7 +116,7 @@ WorldItems items_of(const PlannedJob& job) {
   items.selection_windows = std::min(kSelectionWindows, there);
   items.evaluation_batch = static_cast<std::uint64_t>(job.config.evaluation.batch);
   items.calibrated_layers =
-      static_cast<std::uint64_t>(std::count_if(job.storage.begin(), job.storage.end(), needs_thresholds));
+      static_cast<std::uint64_t>(std::count_if(job.storage.begin(), job.storage.end(), needs_calibration));
   for (const TextEstimate& source : job.sources) items.text_blocks += 1 + source.bytes / kBlockBytes;
   return items;
 }

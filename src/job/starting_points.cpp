@@ -8,12 +8,13 @@
 
 #include "tercet/base/text.hpp"
 #include "tercet/log/log.hpp"
+#include "tercet/quant/number_format.hpp"
 
 namespace tercet::job {
 namespace {
 
-bool is_ternary(const ParameterPlan& entry) {
-  return entry.spec && entry.spec->format == NumberFormat::kTernary;
+bool is_solved(const ParameterPlan& entry, const Parameter& parameter) {
+  return is_block_linear(parameter.role) && entry.spec && entry.spec->format->is_grid();
 }
 
 at::Tensor in_layout_of(const Parameter& parameter, const at::Tensor& output_first) {
@@ -27,8 +28,11 @@ class StartingPoints {
       : comm_(comm), run_(run), model_(model), plan_(plan), seen_(model.clone()) {
     seen_.set_activation_bits(model.activation_bits());
     for (std::size_t i = 0; i < plan.size(); ++i) {
-      if (!is_ternary(plan[i]) && plan[i].spec) quantize_outside(seen_.parameters()[i].value, *plan[i].spec);
-      if (is_ternary(plan[i])) blocks_[model.parameters()[i].layer].push_back(i);
+      if (is_solved(plan[i], model.parameters()[i])) {
+        blocks_[model.parameters()[i].layer].push_back(i);
+      } else if (plan[i].spec) {
+        quantize_outside(seen_.parameters()[i].value, plan[i]);
+      }
     }
   }
 
@@ -54,9 +58,9 @@ class StartingPoints {
   }
 
  private:
-  static void quantize_outside(at::Tensor& value, const FormatSpec& spec) {
+  static void quantize_outside(at::Tensor& value, const ParameterPlan& entry) {
     const at::Tensor quantized = at::empty_like(value);
-    fake_quantize(value, spec, {}, quantized);
+    fake_quantize(value, *entry.spec, entry.calibration, quantized);
     value = quantized;
   }
 
@@ -95,7 +99,8 @@ class StartingPoints {
     parameter.value = in_layout_of(parameter, solution.masters);
     seen_.parameters()[index].value = in_layout_of(parameter, dequantize(solution.stored));
     plan_[index].calibration = {on_device(solution.calibration.thresholds), on_device(solution.calibration.mean_square),
-                                on_device(solution.calibration.scale_factors)};
+                                on_device(solution.calibration.scale_factors), on_device(solution.calibration.scales),
+                                on_device(solution.calibration.zero_points)};
     reports_[index] = solution.report;
   }
 
@@ -104,7 +109,7 @@ class StartingPoints {
   Decoder& model_;
   std::vector<ParameterPlan>& plan_;
   Decoder seen_;                                    // as the quantized model so far
-  std::map<int, std::vector<std::size_t>> blocks_;  // ternary parameters of each block
+  std::map<int, std::vector<std::size_t>> blocks_;  // quantized matrices of each block
   std::map<std::size_t, LayerReport> reports_;
 };
 

@@ -1,4 +1,4 @@
-// Where the ternary layers of a job start when they are solved, not rounded.
+// Where the quantized layers of a job start when they are solved, not rounded.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -22,10 +22,11 @@ struct SolvingRun {
   SolutionLog log;
 };
 
-// Collective. `model` holds the original's weights and the activation bits of the job; its ternary layers get their
-// masters, and `plan` the calibration under which those stand for the solved trits and scales. Not sequential: solved
-// by `statistics`, with second moments. Sequential: block after block, by statistics of the model in which the blocks
-// before it and everything outside the blocks are quantized already. Reports in the order of parameters.
+// Collective. `model` holds the original's weights and the activation bits of the job; the matrices inside its blocks
+// get their masters, and `plan` the calibration under which those stand for the solved levels and scales. What is
+// outside the blocks must have its calibration in `plan` already. Not sequential: solved by `statistics`, with second
+// moments. Sequential: block after block, by statistics of the model in which the blocks before it and everything
+// outside the blocks are quantized already. Reports in the order of parameters.
 std::vector<LayerReport> solve_starting_points(Communicator& comm, const SolvingRun& run,
                                                const std::vector<LayerStatistics>& statistics, Decoder& model,
                                                std::vector<ParameterPlan>& plan);

@@ -4,27 +4,35 @@
 #include <fnmatch.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <map>
+#include <numeric>
 
 #include "tercet/base/error.hpp"
+#include "tercet/quant/number_format.hpp"
 #include "tercet/store/unit_bytes.hpp"
 
 namespace tercet::job {
 namespace {
 
-FormatSpec ternary_spec(const QuantizationSection& settings) {
-  return {NumberFormat::kTernary, granularity(settings.granularity), settings.group_size, ternary_rule(settings.rule)};
+FormatSpec block_spec(const QuantizationSection& settings) {
+  return {number_format(settings.format), granularity(settings.granularity), settings.group_size,
+          scale_rule(settings.rule), settings.symmetric};
 }
 
-FormatSpec table_spec(std::int64_t bits) {
-  return {bits == 8 ? NumberFormat::kInt8 : NumberFormat::kFloat16, Granularity::kChannel, 0, TernaryRule::kAbsmean};
+// Embedding and head. Eight bits are enough for the whole range of a row; fewer take the best part of a group's.
+FormatSpec table_spec(const std::string& bits, std::int64_t group_size) {
+  if (bits == "16") return {};
+  if (bits == "8") return {number_format("int8"), Granularity::kChannel, 0, ScaleRule::kMinMax};
+  return {number_format(bits == "ternary" ? bits : "int" + bits), Granularity::kGroup, group_size,
+          ScaleRule::kCalibrated};
 }
 
 FormatSpec spec_for(const QuantizationSection& settings, const Parameter& parameter) {
-  if (is_block_linear(parameter.role)) return ternary_spec(settings);
-  if (parameter.role == Role::kEmbedding) return table_spec(settings.embedding_bits);
-  if (parameter.role == Role::kHead) return table_spec(settings.head_bits);
-  return FormatSpec{};
+  if (is_block_linear(parameter.role)) return block_spec(settings);
+  if (parameter.role == Role::kEmbedding) return table_spec(settings.embedding_bits, settings.table_group_size);
+  if (parameter.role == Role::kHead) return table_spec(settings.head_bits, settings.table_group_size);
+  return {};
 }
 
 bool matches(const std::string& pattern, const std::string& name) {
@@ -37,10 +45,66 @@ std::vector<std::int64_t> output_first_shape(const Parameter& parameter) {
   return shape;
 }
 
+// The multiple of 4 from 8 up that divides `width` and is nearest to `wanted`; 0: there is none.
+std::int64_t nearest_divisor(std::int64_t width, std::int64_t wanted) {
+  std::int64_t nearest = 0;
+  for (std::int64_t group = 8; group <= width; group += 4) {
+    if (width % group == 0 && (nearest == 0 || std::abs(group - wanted) < std::abs(nearest - wanted))) nearest = group;
+  }
+  return nearest;
+}
+
+// Formats that take no short groups. The hint fits all parameters that share the setting.
+void check_groups(const std::vector<ParameterPlan>& plan, const std::vector<Parameter>& parameters) {
+  struct Setting {
+    std::int64_t common = 0, size = 0;
+    std::string misfit;
+  };
+  std::map<std::string, Setting> settings;
+  for (std::size_t i = 0; i < plan.size(); ++i) {
+    const FormatSpec& spec = *plan[i].spec;
+    if (!spec.format->is_grid() || spec.format->takes_short_groups() || spec.granularity != Granularity::kGroup)
+      continue;
+    const std::int64_t width = output_first_shape(parameters[i])[1];
+    Setting& setting = settings[is_block_linear(parameters[i].role) ? "group_size" : "table_group_size"];
+    setting.common = std::gcd(setting.common, width);
+    setting.size = spec.group_size;
+    if (width % spec.group_size != 0 && setting.misfit.empty())
+      setting.misfit = std::to_string(width) + " inputs of '" + parameters[i].name + "'";
+  }
+  for (const auto& [key, setting] : settings) {
+    if (setting.misfit.empty()) continue;
+    const std::int64_t works = nearest_divisor(setting.common, setting.size);
+    const std::string otherwise = key == "group_size" ? "quantization.granularity: channel works" : "8 or 16 bits work";
+    throw ConfigError(
+        "quantization." + key + ": " + std::to_string(setting.size) + " does not divide the " + setting.misfit,
+        "integers have no short groups", works == 0 ? otherwise : std::to_string(works) + " divides every width");
+  }
+}
+
 const LayerStatistics* find_statistics(const std::vector<LayerStatistics>& statistics, std::size_t parameter) {
   const auto found = std::find_if(statistics.begin(), statistics.end(),
                                   [&](const LayerStatistics& layer) { return layer.parameter == parameter; });
   return found == statistics.end() ? nullptr : &*found;
+}
+
+// What a rule found for each scale block; the mean squares are everywhere already.
+std::string to_bytes(const Calibration& found) {
+  ByteWriter bytes;
+  for (const at::Tensor* values : {&found.thresholds, &found.scale_factors}) {
+    bytes.add(static_cast<std::uint8_t>(values->defined()));
+    if (values->defined()) bytes.add(*values);
+  }
+  return bytes.take();
+}
+
+Calibration from_bytes(const std::string& outcome, const std::vector<std::int64_t>& shape) {
+  ByteReader bytes(outcome);
+  Calibration found;
+  for (at::Tensor* values : {&found.thresholds, &found.scale_factors}) {
+    if (bytes.number<std::uint8_t>() != 0) *values = bytes.tensor(shape, at::kFloat);
+  }
+  return found;
 }
 
 LayerRecord describe(const TrainedParameter& parameter, const LayerStatistics* statistics,
@@ -53,7 +117,7 @@ LayerRecord describe(const TrainedParameter& parameter, const LayerStatistics* s
   LayerRecord record;
   record.name = parameter.name;
   record.role = to_string(parameter.role);
-  record.format = to_string(parameter.spec->format);
+  record.format = parameter.spec->format->name();
   record.rows = master.size(0);
   record.columns = master.size(1);
   record.group_size = parameter.spec->granularity == Granularity::kGroup ? parameter.spec->group_size : 0;
@@ -74,7 +138,7 @@ std::vector<ParameterPlan> plan_storage(const QuantizationSection& settings, con
   std::map<std::string, int> uses;
   for (const std::string& pattern : settings.skip) uses[pattern] = 0;
   std::vector<ParameterPlan> plan;
-  bool any_ternary = false;
+  bool any_quantized = false;
   for (const Parameter& parameter : parameters) {
     FormatSpec spec = spec_for(settings, parameter);
     for (auto& [pattern, count] : uses) {
@@ -82,7 +146,7 @@ std::vector<ParameterPlan> plan_storage(const QuantizationSection& settings, con
       ++count;
       spec = FormatSpec{};
     }
-    any_ternary = any_ternary || spec.format == NumberFormat::kTernary;
+    any_quantized = any_quantized || (is_block_linear(parameter.role) && spec.format->is_grid());
     plan.push_back({spec, {}});
   }
   for (const auto& [pattern, count] : uses) {
@@ -91,43 +155,46 @@ std::vector<ParameterPlan> plan_storage(const QuantizationSection& settings, con
                         "names look like '" + parameters.back().name + "'; '*' and '?' are wildcards");
     }
   }
-  if (!any_ternary) throw ConfigError("quantization.skip leaves no layer to quantize");
+  if (!any_quantized) throw ConfigError("quantization.skip leaves no layer to quantize");
+  check_groups(plan, parameters);
   return plan;
 }
 
-bool needs_thresholds(const ParameterPlan& entry) {
-  return entry.spec && entry.spec->format == NumberFormat::kTernary && entry.spec->rule == TernaryRule::kCalibrated;
+bool needs_calibration(const ParameterPlan& entry) {
+  return entry.spec && entry.spec->format->is_grid() && entry.spec->rule == ScaleRule::kCalibrated;
 }
 
 void add_calibration(Communicator& comm, const std::vector<Parameter>& parameters,
-                     const std::vector<LayerStatistics>& statistics, std::vector<ParameterPlan>& plan, WorkLog* done,
-                     StopControl* stop) {
+                     const std::vector<LayerStatistics>& statistics, CalibrationScope scope,
+                     std::vector<ParameterPlan>& plan, WorkLog* done, StopControl* stop) {
   const at::NoGradGuard no_grad;
-  std::vector<const LayerStatistics*> layers;
-  for (const LayerStatistics& layer : statistics) {
-    if (needs_thresholds(plan[layer.parameter])) layers.push_back(&layer);
+  std::vector<std::size_t> indices;
+  for (std::size_t i = 0; i < plan.size(); ++i) {
+    const bool wanted = scope == CalibrationScope::kAll || !is_block_linear(parameters[i].role);
+    if (wanted && needs_calibration(plan[i])) indices.push_back(i);
   }
+  const auto mean_square = [&](std::size_t index) {
+    const LayerStatistics* layer = find_statistics(statistics, index);
+    return layer == nullptr ? at::Tensor() : layer->mean_square;
+  };
   UnitWork work;
   work.name = "thresholds";
-  work.count = layers.size();
+  work.count = indices.size();
   work.compute = [&](std::uint64_t unit) {
-    const LayerStatistics& layer = *layers[unit];
-    const Parameter& parameter = parameters[layer.parameter];
-    const at::Tensor weight = as_output_first(parameter.value, parameter.input_first).to(at::kCPU);
-    ByteWriter bytes;
-    bytes.add(calibrate_thresholds(weight, *plan[layer.parameter].spec, layer.mean_square));
-    return bytes.take();
+    const std::size_t index = indices[unit];
+    const at::Tensor weight = as_output_first(parameters[index].value, parameters[index].input_first).to(at::kCPU);
+    const Calibration found = calibrate_format(weight, *plan[index].spec, mean_square(index));
+    return to_bytes(found);
   };
   const std::vector<std::string> outcomes = run_units_for_all(comm, work, done, stop);
-  for (std::size_t unit = 0; unit < layers.size(); ++unit) {
-    const LayerStatistics& layer = *layers[unit];
-    const Parameter& parameter = parameters[layer.parameter];
-    const at::Device device = parameter.value.device();
-    const std::vector<std::int64_t> shape = output_first_shape(parameter);
-    ByteReader bytes(outcomes[unit]);
-    const at::Tensor thresholds =
-        bytes.tensor(scale_shape(shape[0], shape[1], *plan[layer.parameter].spec), at::kFloat);
-    plan[layer.parameter].calibration = {thresholds.to(device), layer.mean_square.to(device)};
+  for (std::size_t unit = 0; unit < indices.size(); ++unit) {
+    const std::size_t index = indices[unit];
+    const at::Device device = parameters[index].value.device();
+    const std::vector<std::int64_t> shape = output_first_shape(parameters[index]);
+    const Calibration found = from_bytes(outcomes[unit], scale_shape(shape[0], shape[1], *plan[index].spec));
+    const auto on_device = [&](const at::Tensor& values) { return values.defined() ? values.to(device) : values; };
+    plan[index].calibration = {
+        on_device(found.thresholds), on_device(mean_square(index)), on_device(found.scale_factors), {}, {}};
   }
 }
 
@@ -137,7 +204,7 @@ std::vector<LayerRecord> describe_layers(const Student& student, const std::vect
   std::vector<LayerRecord> table;
   for (std::size_t i = 0; i < student.parameters().size(); ++i) {
     const TrainedParameter& parameter = student.parameters()[i];
-    if (!parameter.spec || parameter.spec->format == NumberFormat::kFloat16) continue;
+    if (!parameter.spec || !parameter.spec->format->is_grid()) continue;
     const at::Tensor& against = reference.empty() ? parameter.master.detach() : reference.at(i).value;
     table.push_back(
         describe(parameter, find_statistics(statistics, i), as_output_first(against, parameter.input_first)));

@@ -13,18 +13,20 @@
 
 namespace tercet::job {
 
-// Every linear inside the blocks is ternary unless its name matches a skip pattern; embedding and head take their
-// configured bits; the rest is fp16. Throws ConfigError for a pattern that matches nothing, or when nothing is left
-// to quantize.
+// Every linear inside the blocks takes the configured format unless its name matches a skip pattern; embedding and head
+// take their configured bits; the rest is fp16. Throws ConfigError for a pattern that matches nothing, when nothing is
+// left to quantize, and for a group size that does not divide a width where it must, with the nearest that does.
 std::vector<ParameterPlan> plan_storage(const QuantizationSection& settings, const std::vector<Parameter>& parameters);
 
-bool needs_thresholds(const ParameterPlan& entry);  // ternary by the calibrated rule
+bool needs_calibration(const ParameterPlan& entry);  // a grid by the calibrated rule
 
-// Collective. Adds the calibrated thresholds; layers are shared out over the ranks and the results exchanged. Layers
-// found in `done` are not solved again; `stop` is asked between layers. Both may be null.
+enum class CalibrationScope { kAll, kOutsideBlocks };
+// Collective. Adds what the calibrated rule needs; parameters are shared out over the ranks and the results exchanged.
+// Those without statistics (an embedding that is not the head) weigh their columns equally. What is found in `done` is
+// not computed again; `stop` is asked between parameters. Both may be null.
 void add_calibration(Communicator& comm, const std::vector<Parameter>& parameters,
-                     const std::vector<LayerStatistics>& statistics, std::vector<ParameterPlan>& plan, WorkLog* done,
-                     StopControl* stop);
+                     const std::vector<LayerStatistics>& statistics, CalibrationScope scope,
+                     std::vector<ParameterPlan>& plan, WorkLog* done, StopControl* stop);
 
 // One row per parameter that is stored in fewer than 16 bits: scales of the masters, errors of what the student sees
 // against `reference`, the parameters of another model, or without one against the masters.

@@ -17,6 +17,16 @@ double total(const float* lanes) {
   return sum;
 }
 
+// Half to even, for |x| below 2^22: 1.5 * 2^23 leaves no bits for a fraction.
+TERCET_INLINE float round_half_even(float x) {
+  return (x + 12582912.0f) - 12582912.0f;
+}
+
+TERCET_INLINE float nearest_level(float weight, const LevelMap& map) {
+  const float ratio = std::min(std::max(weight / map.scale, -1024.0f), 1024.0f);
+  return std::min(std::max(round_half_even(ratio) + map.zero, map.lowest), map.highest);
+}
+
 }  // namespace
 
 TERCET_EXACT_CLONES double sum_magnitude(const float* weight, std::int64_t count) {
@@ -73,17 +83,50 @@ TERCET_EXACT_CLONES void write_ternary(const float* weight, std::int64_t count, 
   }
 }
 
-TERCET_EXACT_CLONES float max_magnitude(const float* weight, std::int64_t count) {
-  float largest = 0;
-  for (std::int64_t i = 0; i < count; ++i) largest = std::max(largest, std::fabs(weight[i]));
-  return largest;
+TERCET_EXACT_CLONES Extremes extremes(const float* weight, std::int64_t count) {
+  float low[kLanes] = {}, high[kLanes] = {};
+  for (std::int64_t i = 0; i + kLanes <= count; i += kLanes) {
+    for (std::int64_t lane = 0; lane < kLanes; ++lane) {
+      low[lane] = std::min(low[lane], weight[i + lane]);
+      high[lane] = std::max(high[lane], weight[i + lane]);
+    }
+  }
+  Extremes result{*std::min_element(low, low + kLanes), *std::max_element(high, high + kLanes)};
+  for (std::int64_t i = count / kLanes * kLanes; i < count; ++i) {
+    result.low = std::min(result.low, weight[i]);
+    result.high = std::max(result.high, weight[i]);
+  }
+  return result;
 }
 
-TERCET_EXACT_CLONES void write_int8(const float* weight, std::int64_t count, float scale, std::int8_t* codes) {
-  for (std::int64_t i = 0; i < count; ++i) {
-    const float rounded = std::nearbyint(weight[i] / scale);
-    codes[i] = static_cast<std::int8_t>(std::min(std::max(rounded, -127.0f), 127.0f));
+TERCET_EXACT_CLONES void write_levels(const float* weight, std::int64_t count, const LevelMap& map, float* out,
+                                      std::int8_t* levels) {
+  if (out != nullptr) {
+    for (std::int64_t i = 0; i < count; ++i)
+      out[i] = round_to_half((nearest_level(weight[i], map) - map.zero) * map.scale);
   }
+  if (levels != nullptr) {
+    for (std::int64_t i = 0; i < count; ++i) levels[i] = static_cast<std::int8_t>(nearest_level(weight[i], map));
+  }
+}
+
+TERCET_EXACT_CLONES double level_error(const float* weight, const float* column_weight, std::int64_t count,
+                                       const LevelMap& map) {
+  double sum = 0;
+  for (std::int64_t begin = 0; begin < count; begin += kChunk) {
+    const std::int64_t end = std::min(begin + kChunk, count);
+    float lanes[kLanes] = {};
+    for (std::int64_t i = begin; i < end; i += kLanes) {
+      const std::int64_t width = std::min(kLanes, end - i);
+      for (std::int64_t lane = 0; lane < width; ++lane) {
+        const float value = round_to_half((nearest_level(weight[i + lane], map) - map.zero) * map.scale);
+        const float lost = weight[i + lane] - value;
+        lanes[lane] += (column_weight == nullptr ? 1.0f : column_weight[i + lane]) * lost * lost;
+      }
+    }
+    sum += total(lanes);
+  }
+  return sum;
 }
 
 }  // namespace tercet::quant

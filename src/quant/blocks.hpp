@@ -2,7 +2,11 @@
 // lanes of a fixed number, so a result does not depend on the instruction set that runs it.
 #pragma once
 
+#include <bit>
+#include <cmath>
 #include <cstdint>
+
+#include "tercet/base/simd.hpp"
 
 namespace tercet::quant {
 
@@ -21,9 +25,29 @@ NonZeroSums sum_non_zero(const float* weight, const float* column_weight, std::i
 void write_ternary(const float* weight, std::int64_t count, float mean, float threshold, float scale, float* out,
                    std::int8_t* trits);
 
-float max_magnitude(const float* weight, std::int64_t count);
+struct Extremes {
+  float low = 0, high = 0;  // of the weights and 0
+};
+Extremes extremes(const float* weight, std::int64_t count);
 
-// codes = clamp(round_half_even(w / scale), -127, 127).
-void write_int8(const float* weight, std::int64_t count, float scale, std::int8_t* codes);
+// level = clamp(round_half_even(w / scale) + zero, lowest, highest); all but the scale are whole numbers.
+struct LevelMap {
+  float scale = 1, zero = 0, lowest = 0, highest = 0;
+};
+// out = (level - zero) * scale rounded to fp16, and levels, where asked for (either may be null).
+void write_levels(const float* weight, std::int64_t count, const LevelMap& map, float* out, std::int8_t* levels);
+// sum h (w - value)^2 with the values of write_levels; h = 1 without column weights.
+double level_error(const float* weight, const float* column_weight, std::int64_t count, const LevelMap& map);
+
+// The nearest fp16 as float32, half to even, by arithmetic alone so that loops vectorise: 11 significant bits, and
+// multiples of 2^-24 below fp16's normal numbers. Beyond its largest number the result is not fp16's infinity: scales
+// are kept so small that no value comes there.
+TERCET_INLINE float round_to_half(float x) {
+  const auto bits = std::bit_cast<std::uint32_t>(x);
+  const auto normal = std::bit_cast<float>((bits + 0xfffu + (bits >> 13 & 1u)) & ~0x1fffu);
+  const float magnitude = std::fabs(x);
+  const float small = std::copysign((magnitude + 0.75f) - 0.75f, x);  // the last bit of 0.75 in fp32 is 2^-24
+  return magnitude < 6.103515625e-5f ? small : normal;
+}
 
 }  // namespace tercet::quant

@@ -3,6 +3,7 @@
 #include <array>
 #include <utility>
 
+#include "quant/formats.hpp"
 #include "tercet/base/error.hpp"
 
 namespace tercet {
@@ -11,13 +12,12 @@ namespace {
 template <typename Enum, std::size_t N>
 using Names = std::array<std::pair<Enum, const char*>, N>;
 
-constexpr Names<NumberFormat, 3> kFormats{
-    {{NumberFormat::kTernary, "ternary"}, {NumberFormat::kInt8, "int8"}, {NumberFormat::kFloat16, "float16"}}};
 constexpr Names<Granularity, 3> kGranularities{
     {{Granularity::kTensor, "tensor"}, {Granularity::kChannel, "channel"}, {Granularity::kGroup, "group"}}};
-constexpr Names<TernaryRule, 3> kRules{{{TernaryRule::kAbsmean, "absmean"},
-                                        {TernaryRule::kLeastSquares, "least_squares"},
-                                        {TernaryRule::kCalibrated, "calibrated"}}};
+constexpr Names<ScaleRule, 4> kRules{{{ScaleRule::kAbsmean, "absmean"},
+                                      {ScaleRule::kLeastSquares, "least_squares"},
+                                      {ScaleRule::kMinMax, "min_max"},
+                                      {ScaleRule::kCalibrated, "calibrated"}}};
 
 template <typename Enum, std::size_t N>
 std::string name_of(const Names<Enum, N>& names, Enum value) {
@@ -27,6 +27,10 @@ std::string name_of(const Names<Enum, N>& names, Enum value) {
   return "unknown";
 }
 
+[[noreturn]] void refuse_name(const std::string& what, const std::string& wanted, const std::string& known) {
+  throw DataError("unknown " + what + " '" + wanted + "'", "known are " + known);
+}
+
 template <typename Enum, std::size_t N>
 Enum value_of(const Names<Enum, N>& names, const std::string& wanted, const std::string& what) {
   std::string known;
@@ -34,28 +38,45 @@ Enum value_of(const Names<Enum, N>& names, const std::string& wanted, const std:
     if (wanted == name) return value;
     known += std::string(known.empty() ? "" : ", ") + name;
   }
-  throw DataError("unknown " + what + " '" + wanted + "'", "known are " + known);
+  refuse_name(what, wanted, known);
 }
 
 }  // namespace
 
-std::string to_string(NumberFormat format) {
-  return name_of(kFormats, format);
+// The table.
+const std::vector<const NumberFormat*>& number_formats() {
+  static const std::vector<const NumberFormat*> table{
+      quant::ternary_format(),  quant::ternary5_format(), quant::integer_format(2), quant::integer_format(3),
+      quant::integer_format(4), quant::integer_format(6), quant::integer_format(8), quant::float16_format(),
+  };
+  return table;
 }
+
+const NumberFormat* number_format(const std::string& name) {
+  std::string known;
+  for (const NumberFormat* format : number_formats()) {
+    if (format->name() == name) return format;
+    known += (known.empty() ? "" : ", ") + format->name();
+  }
+  refuse_name("number format", name, known);
+}
+
+at::Tensor NumberFormat::scales(const at::Tensor& weight, const FormatSpec& spec,
+                                const Calibration& calibration) const {
+  return quantize(weight, spec, calibration).scales;
+}
+
 std::string to_string(Granularity value) {
   return name_of(kGranularities, value);
 }
-std::string to_string(TernaryRule rule) {
+std::string to_string(ScaleRule rule) {
   return name_of(kRules, rule);
-}
-NumberFormat number_format(const std::string& name) {
-  return value_of(kFormats, name, "number format");
 }
 Granularity granularity(const std::string& name) {
   return value_of(kGranularities, name, "granularity");
 }
-TernaryRule ternary_rule(const std::string& name) {
-  return value_of(kRules, name, "ternary rule");
+ScaleRule scale_rule(const std::string& name) {
+  return value_of(kRules, name, "scale rule");
 }
 
 std::int64_t blocks_per_row(std::int64_t columns, const FormatSpec& spec) {
@@ -67,8 +88,27 @@ std::vector<std::int64_t> scale_shape(std::int64_t rows, std::int64_t columns, c
   return {rows, blocks_per_row(columns, spec)};
 }
 
+void check_storable(const std::vector<std::int64_t>& shape, const FormatSpec& spec) {
+  if (!spec.format->is_grid()) return;
+  const std::string name = spec.format->name();
+  if (shape.size() != 2 || shape[0] < 1 || shape[1] < 1) {
+    throw DataError("a tensor of format " + name + " must be a matrix",
+                    "it has " + std::to_string(shape.size()) + " dimensions");
+  }
+  if (spec.granularity == Granularity::kGroup && spec.group_size < 1) {
+    throw DataError("group_size must be positive", "it is " + std::to_string(spec.group_size));
+  }
+  if (const std::string reason = spec.format->refusal(spec); !reason.empty()) {
+    throw DataError("the format " + name + " cannot be used like this", reason);
+  }
+}
+
 std::uint64_t stored_bytes(const StoredTensor& stored) {
-  return stored.codes.nbytes() + (stored.scales.defined() ? stored.scales.nbytes() : 0);
+  std::uint64_t bytes = stored.codes.nbytes();
+  for (const at::Tensor* part : {&stored.scales, &stored.zero_points}) {
+    if (part->defined()) bytes += part->nbytes();
+  }
+  return bytes;
 }
 
 }  // namespace tercet

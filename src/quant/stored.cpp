@@ -1,188 +1,115 @@
-// Values to stored form and back: packing, int8 rows, fp16.
-#include <ATen/Parallel.h>
+// Values to stored form and back, whatever the format.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/zeros.h>
-#include <c10/util/Half.h>
+#include <ATen/ops/equal.h>
 
 #include <cmath>
 #include <vector>
 
-#include "blocks.hpp"
+#include "quant/packing.hpp"
+#include "quant/scale_blocks.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/heartbeat.hpp"
-#include "tercet/quant/format.hpp"
-#include "ternary.hpp"
+#include "tercet/quant/number_format.hpp"
 
 namespace tercet {
 namespace {
 
-constexpr float kSmallestScale = 6.2e-5f;  // above fp16's smallest normal number, so that a row of zeros has a scale
-
-bool on_host(const at::Tensor& tensor) {
-  return tensor.device().is_cpu() && tensor.scalar_type() == at::kFloat && tensor.is_contiguous();
+void check(const at::Tensor& weight, const FormatSpec& spec) {
+  check_storable(weight.sizes().vec(), spec);
 }
 
-at::Tensor int8_scales(const at::Tensor& matrix) {
-  return (matrix.abs().amax(1, true) / 127.0f).clamp_min(kSmallestScale).to(at::kHalf);
-}
-
-// Q * s rounded to fp16, the value an int8 code stands for.
-at::Tensor int8_values(const at::Tensor& codes, const at::Tensor& scales) {
-  return (codes.to(at::kFloat) * scales.to(at::kFloat)).to(at::kHalf).to(at::kFloat);
-}
-
-at::Tensor empty_scales(const at::Tensor& matrix, const FormatSpec& spec) {
-  if (matrix.dim() != 2) return at::empty({1}, at::kHalf);  // about to be refused
-  return at::empty(scale_shape(matrix.size(0), matrix.size(1), spec), at::kHalf);
-}
-
-void check_matrix_shape(const StoredTensor& stored) {
-  if (stored.shape.size() != 2) throw DataError("a " + to_string(stored.spec.format) + " tensor must be a matrix");
-}
-
-void fake_int8_on_host(const at::Tensor& value, at::Tensor& out) {
-  const std::int64_t columns = value.size(1);
-  const float* in = value.const_data_ptr<float>();
-  float* result = out.mutable_data_ptr<float>();
-  at::parallel_for(0, value.size(0), 64, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<std::int8_t> codes(static_cast<std::size_t>(columns));
-    for (std::int64_t row = begin; row < end; ++row) {
-      const float largest = quant::max_magnitude(in + row * columns, columns);
-      const auto scale = static_cast<float>(c10::Half(std::max(largest / 127.0f, kSmallestScale)));
-      quant::write_int8(in + row * columns, columns, scale, codes.data());
-      for (std::int64_t j = 0; j < columns; ++j) {
-        result[row * columns + j] =
-            static_cast<float>(c10::Half(static_cast<float>(codes[static_cast<std::size_t>(j)]) * scale));
-      }
-    }
-  });
+at::Tensor zero_levels(const StoredTensor& stored) {
+  if (!stored.zero_points.defined()) return {};
+  return (stored.zero_points.to(at::kShort) - stored.spec.format->layout().zero).to(at::kChar);
 }
 
 }  // namespace
 
-TernaryTensor ternarize(const at::Tensor& weight, const FormatSpec& spec, const TernaryCalibration& calibration) {
-  if (!weight.device().is_cpu()) return quant::ternarize_by_expressions(weight, spec, calibration);
-  const at::Tensor matrix = quant::host_float(weight);
-  TernaryTensor result{at::empty(matrix.sizes(), at::kChar), empty_scales(matrix, spec)};
-  quant::ternarize_on_host(matrix, spec, calibration, nullptr, result.trits.mutable_data_ptr<std::int8_t>(),
-                           result.scales.mutable_data_ptr<c10::Half>());
-  return result;
+QuantizedMatrix quantize(const at::Tensor& weight, const FormatSpec& spec, const Calibration& calibration) {
+  check(weight, spec);
+  return spec.format->quantize(weight, spec, calibration);
 }
 
-at::Tensor storage_scales(const at::Tensor& value, const FormatSpec& spec, const TernaryCalibration& calibration) {
-  if (spec.format == NumberFormat::kFloat16) return {};
-  if (spec.format == NumberFormat::kInt8) return int8_scales(quant::host_float(value));
-  if (!value.device().is_cpu()) return quant::ternarize_by_expressions(value, spec, calibration).scales;
-  const at::Tensor matrix = quant::host_float(value);
-  at::Tensor scales = empty_scales(matrix, spec);
-  quant::ternarize_on_host(matrix, spec, calibration, nullptr, nullptr, scales.mutable_data_ptr<c10::Half>());
-  return scales;
+at::Tensor storage_scales(const at::Tensor& value, const FormatSpec& spec, const Calibration& calibration) {
+  check(value, spec);
+  return spec.format->scales(value, spec, calibration);
 }
 
-StoredTensor store_ternary(const TernaryTensor& ternary, const FormatSpec& spec) {
-  const at::Tensor trits = ternary.trits.to(at::kCPU).contiguous();
-  const std::int64_t rows = trits.size(0), columns = trits.size(1), bytes = (columns + 3) / 4;
-  StoredTensor stored{spec, trits.sizes().vec(), at::zeros({rows, bytes}, at::kByte),
-                      ternary.scales.to(at::kCPU, at::kHalf).contiguous()};
-  const std::int8_t* in = trits.const_data_ptr<std::int8_t>();
-  std::uint8_t* out = stored.codes.mutable_data_ptr<std::uint8_t>();
-  for (std::int64_t row = 0; row < rows; ++row) {
-    for (std::int64_t j = 0; j < columns; ++j) {
-      out[row * bytes + j / 4] |= static_cast<std::uint8_t>((in[row * columns + j] + 1) << 2 * (j % 4));
-    }
+void fake_quantize(const at::Tensor& value, const FormatSpec& spec, const Calibration& calibration, at::Tensor out) {
+  check(value, spec);
+  spec.format->fake_quantize(value, spec, calibration, std::move(out));
+}
+
+Calibration calibrate_format(const at::Tensor& weight, const FormatSpec& spec, const at::Tensor& mean_square) {
+  if (!spec.format->is_grid() || spec.rule != ScaleRule::kCalibrated) return {};
+  check(weight, spec);
+  return spec.format->calibrate(weight, spec, mean_square);
+}
+
+PinnedMatrix pin(const at::Tensor& reference, const QuantizedMatrix& wanted, const FormatSpec& spec,
+                 const at::Tensor& mean_square) {
+  check(reference, spec);
+  PinnedMatrix pinned = spec.format->pin(reference, wanted, spec, mean_square);
+  const QuantizedMatrix made = quantize(pinned.masters, spec, pinned.calibration);
+  const bool same_zeros = !wanted.zero_points.defined() || at::equal(made.zero_points, wanted.zero_points);
+  if (!at::equal(made.levels, wanted.levels) || !at::equal(made.scales, wanted.scales) || !same_zeros) {
+    throw NumericError("no masters stand for the solved levels and scales", "a scale is out of fp16's range");
+  }
+  return pinned;
+}
+
+StoredTensor pack(const QuantizedMatrix& matrix, const FormatSpec& spec) {
+  check(matrix.levels, spec);
+  const CodeLayout layout = spec.format->layout();
+  StoredTensor stored{spec,
+                      matrix.levels.sizes().vec(),
+                      quant::pack_rows(matrix.levels.to(at::kCPU).contiguous(), layout),
+                      matrix.scales.to(at::kCPU, at::kHalf).contiguous(),
+                      {}};
+  if (matrix.zero_points.defined()) {
+    stored.zero_points = (matrix.zero_points.to(at::kCPU, at::kShort) + layout.zero).to(layout.type).contiguous();
   }
   return stored;
 }
 
-StoredTensor store_int8(const at::Tensor& weight) {
-  const at::Tensor matrix = quant::host_float(weight);
-  const at::Tensor scale = int8_scales(matrix);
-  const at::Tensor codes = (matrix / scale.to(at::kFloat)).round().clamp(-127, 127).to(at::kChar);
-  return {{NumberFormat::kInt8, Granularity::kChannel, 0, TernaryRule::kAbsmean}, matrix.sizes().vec(), codes, scale};
-}
-
-StoredTensor store_float16(const at::Tensor& value) {
-  const at::Tensor half = value.detach().to(at::kCPU, at::kHalf).contiguous();
-  return {{NumberFormat::kFloat16, Granularity::kTensor, 0, TernaryRule::kAbsmean}, half.sizes().vec(), half, {}};
-}
-
-StoredTensor store(const at::Tensor& value, const FormatSpec& spec, const TernaryCalibration& calibration) {
+StoredTensor store(const at::Tensor& value, const FormatSpec& spec, const Calibration& calibration) {
   heartbeat::beat();
-  switch (spec.format) {
-    case NumberFormat::kTernary:
-      return store_ternary(ternarize(value, spec, calibration), spec);
-    case NumberFormat::kInt8:
-      return store_int8(value);
-    case NumberFormat::kFloat16:
-      break;
-  }
-  return store_float16(value);
+  if (spec.format->is_grid()) return pack(quantize(value, spec, calibration), spec);
+  const at::Tensor half = value.detach().to(at::kCPU, at::kHalf).contiguous();
+  return {spec, half.sizes().vec(), half, {}, {}};
 }
 
 StoredTensor unfilled(const std::vector<std::int64_t>& shape, const FormatSpec& spec) {
   const auto empty = [](const std::vector<std::int64_t>& sizes, at::ScalarType type) {
     return at::empty(sizes, at::TensorOptions(type).device(at::kMeta));
   };
-  if (spec.format == NumberFormat::kFloat16) return {spec, shape, empty(shape, at::kHalf), {}};
-  StoredTensor stored{spec, shape, {}, {}};
-  check_matrix_shape(stored);
+  check_storable(shape, spec);
+  const CodeLayout layout = spec.format->layout();
+  if (!spec.format->is_grid()) return {spec, shape, empty(shape, layout.type), {}, {}};
   const std::int64_t rows = shape[0], columns = shape[1];
-  if (spec.format == NumberFormat::kInt8) {
-    stored.codes = empty(shape, at::kChar);
-    stored.scales = empty({rows, 1}, at::kHalf);
-  } else {
-    stored.codes = empty({rows, (columns + 3) / 4}, at::kByte);
-    stored.scales = empty(scale_shape(rows, columns, spec), at::kHalf);
-  }
+  StoredTensor stored{spec, shape, empty({rows, layout.row_bytes(columns)}, layout.type), {}, {}};
+  stored.scales = empty(scale_shape(rows, columns, spec), at::kHalf);
+  if (!spec.symmetric) stored.zero_points = empty(scale_shape(rows, columns, spec), layout.type);
   return stored;
 }
 
-at::Tensor unpack_trits(const StoredTensor& stored) {
-  check_matrix_shape(stored);
-  const std::int64_t rows = stored.shape[0], columns = stored.shape[1], bytes = (columns + 3) / 4;
-  const at::Tensor codes = stored.codes.to(at::kCPU).contiguous();
-  at::Tensor trits = at::empty(stored.shape, at::kChar);
-  const std::uint8_t* in = codes.const_data_ptr<std::uint8_t>();
-  std::int8_t* out = trits.mutable_data_ptr<std::int8_t>();
-  for (std::int64_t row = 0; row < rows; ++row) {
-    for (std::int64_t j = 0; j < columns; ++j) {
-      out[row * columns + j] = static_cast<std::int8_t>((in[row * bytes + j / 4] >> 2 * (j % 4) & 3) - 1);
-    }
-  }
-  return trits;
+at::Tensor unpack_levels(const StoredTensor& stored) {
+  check_storable(stored.shape, stored.spec);
+  return quant::unpack_rows(stored.codes, stored.spec.format->layout(), stored.shape[1]);
+}
+
+at::Tensor dequantize(const QuantizedMatrix& matrix, const FormatSpec& spec) {
+  at::Tensor blocks = quant::to_blocks(matrix.levels.to(at::kFloat), spec);
+  if (matrix.zero_points.defined()) blocks = blocks - matrix.zero_points.to(at::kFloat).reshape({-1, 1});
+  const at::Tensor values = blocks * matrix.scales.to(at::kFloat).reshape({-1, 1});
+  return quant::from_blocks(values.to(at::kHalf).to(at::kFloat), matrix.levels.size(0), matrix.levels.size(1));
 }
 
 at::Tensor dequantize(const StoredTensor& stored) {
   heartbeat::beat();
-  switch (stored.spec.format) {
-    case NumberFormat::kTernary:
-      return quant::scale_trits(unpack_trits(stored), stored.scales, stored.spec);
-    case NumberFormat::kInt8:
-      return int8_values(stored.codes, stored.scales);
-    case NumberFormat::kFloat16:
-      break;
-  }
-  return stored.codes.to(at::kFloat);
-}
-
-void fake_quantize(const at::Tensor& value, const FormatSpec& spec, const TernaryCalibration& calibration,
-                   at::Tensor out) {
-  if (spec.format == NumberFormat::kFloat16) {
-    out.copy_(value.detach().to(at::kHalf));
-  } else if (on_host(value) && on_host(out)) {
-    if (spec.format == NumberFormat::kTernary) {
-      quant::ternarize_on_host(value, spec, calibration, out.mutable_data_ptr<float>(), nullptr, nullptr);
-    } else {
-      fake_int8_on_host(value, out);
-    }
-  } else if (spec.format == NumberFormat::kTernary) {
-    const TernaryTensor ternary = quant::ternarize_by_expressions(value, spec, calibration);
-    out.copy_(quant::scale_trits(ternary.trits, ternary.scales, spec));
-  } else {
-    const at::Tensor scale = int8_scales(value.detach()).to(at::kFloat);
-    out.copy_(int8_values((value.detach() / scale).round().clamp(-127, 127), scale));
-  }
+  if (!stored.spec.format->is_grid()) return stored.codes.to(at::kFloat);
+  return dequantize({unpack_levels(stored), stored.scales, zero_levels(stored)}, stored.spec);
 }
 
 ErrorMeasures measure_error(const at::Tensor& weight, const at::Tensor& dequantized, const at::Tensor& mean_square) {

@@ -85,6 +85,9 @@ RunResults read_results(const json& object) {
   object.at("baseline").get_to(results.baseline);
   read_count(object, "parameters", results.parameters);
   read_count(object, "ternary_parameters", results.ternary_parameters);
+  // Runs before there were other formats: all quantized weights were ternary.
+  read_count(object, object.contains("quantized_parameters") ? "quantized_parameters" : "ternary_parameters",
+             results.quantized_parameters);
   read_count(object, "zero_parameters", results.zero_parameters);
   read_count(object, "layers_quantized", results.layers_quantized);
   read_count(object, "layers_compressed", results.layers_compressed);
@@ -150,6 +153,7 @@ json to_json(const TaskFigures& figures) {
 json to_json(const RunResults& results) {
   return {{"baseline", results.baseline},
           {"parameters", results.parameters},
+          {"quantized_parameters", results.quantized_parameters},
           {"ternary_parameters", results.ternary_parameters},
           {"zero_parameters", results.zero_parameters},
           {"layers_quantized", results.layers_quantized},

@@ -9,7 +9,6 @@
 #include <algorithm>
 
 #include "solve/rows.hpp"
-#include "solve/scale_fit.hpp"
 #include "tercet/base/heartbeat.hpp"
 
 namespace tercet::solve {
@@ -21,10 +20,18 @@ constexpr std::int64_t kBlockColumns = 128;
 struct Matrices {
   std::int64_t columns, runs;
   const double* factor;
-  double *work, *trits, *scales, *rounded;
+  double *work, *multiples, *scales, *zeros, *rounded;
+  const Grid& grid;
 
   double* work_row(std::int64_t row) const { return work + row * columns; }
   const double* factor_row(std::int64_t k) const { return factor + k * columns; }
+  BlockScale block(std::int64_t row, std::int64_t position) const {
+    return {scales[row * runs + position], zeros[row * runs + position]};
+  }
+  void set_block(std::int64_t row, std::int64_t position, const BlockScale& block) const {
+    scales[row * runs + position] = block.scale;
+    zeros[row * runs + position] = block.zero;
+  }
 };
 
 // What the error of column k costs once those after it have made good what they can: 1 / U_kk^2.
@@ -41,19 +48,19 @@ void fit_rows(const Matrices& m, const ScaleRun& run, std::int64_t position, std
   const std::vector<double> importance = importance_of(m, run.begin, run.end);
   for (std::int64_t row = first; row < last; ++row) {
     const double* weights = m.work_row(row);
-    m.scales[row * m.runs + position] = fit_scale({weights + run.begin, weights + run.end}, importance);
+    m.set_block(row, position, fit_scale({weights + run.begin, weights + run.end}, importance, m.grid));
   }
 }
 
 // Columns [begin, end) of one row; errors[k - begin] is what the columns after `end` still have to make good.
-void fix_columns(const Matrices& m, std::int64_t row, double scale, std::int64_t begin, std::int64_t end,
+void fix_columns(const Matrices& m, std::int64_t row, const BlockScale& block, std::int64_t begin, std::int64_t end,
                  double* errors) {
   double* work = m.work_row(row);
   for (std::int64_t k = begin; k < end; ++k) {
-    const double trit = nearest_trit(work[k], scale);
-    m.trits[row * m.columns + k] = trit;
+    const double multiple = nearest_multiple(work[k], block, m.grid);
+    m.multiples[row * m.columns + k] = multiple;
     m.rounded[row * m.columns + k] = work[k];
-    const double error = (work[k] - scale * trit) / m.factor_row(k)[k];
+    const double error = (work[k] - block.scale * multiple) / m.factor_row(k)[k];
     errors[k - begin] = error;
     add_scaled(work + k + 1, m.factor_row(k) + k + 1, -error, end - k - 1);
   }
@@ -68,8 +75,7 @@ void fix_tile(const Matrices& m, const std::vector<ScaleRun>& runs, bool fit, st
     for (std::int64_t begin = run.begin; begin < run.end; begin += kBlockColumns) {
       const std::int64_t end = std::min(run.end, begin + kBlockColumns);
       for (std::int64_t row = first; row < last; ++row) {
-        const double scale = m.scales[row * m.runs + static_cast<std::int64_t>(position)];
-        fix_columns(m, row, scale, begin, end, errors[row - first]);
+        fix_columns(m, row, m.block(row, static_cast<std::int64_t>(position)), begin, end, errors[row - first]);
       }
       for (std::int64_t k = begin; k < end; ++k) {
         for (std::int64_t row = first; row < last; ++row) {
@@ -84,25 +90,27 @@ void fit_whole_tensor(const Matrices& m, std::int64_t rows) {
   std::vector<double> importance;
   const std::vector<double> of_row = importance_of(m, 0, m.columns);
   for (std::int64_t row = 0; row < rows; ++row) importance.insert(importance.end(), of_row.begin(), of_row.end());
-  const double scale = fit_scale({m.work, m.work + rows * m.columns}, importance);
-  std::fill_n(m.scales, rows, scale);
+  const BlockScale block = fit_scale({m.work, m.work + rows * m.columns}, importance, m.grid);
+  for (std::int64_t row = 0; row < rows; ++row) m.set_block(row, 0, block);
 }
 
 }  // namespace
 
 Assignment compensate(const at::Tensor& weight, const Quadratic& quadratic, const std::vector<ScaleRun>& runs,
-                      Granularity granularity) {
+                      Granularity granularity, const Grid& grid) {
   const std::int64_t rows = weight.size(0), columns = weight.size(1);
   const at::Tensor work = weight.clone();
-  Assignment result{at::empty_like(work), at::empty({rows, static_cast<std::int64_t>(runs.size())}, at::kDouble),
-                    at::empty_like(work)};
+  const at::Tensor per_run = at::empty({rows, static_cast<std::int64_t>(runs.size())}, at::kDouble);
+  Assignment result{at::empty_like(work), per_run, at::empty_like(per_run), at::empty_like(work)};
   const Matrices m{columns,
                    static_cast<std::int64_t>(runs.size()),
                    quadratic.factor.const_data_ptr<double>(),
                    work.mutable_data_ptr<double>(),
-                   result.trits.mutable_data_ptr<double>(),
+                   result.multiples.mutable_data_ptr<double>(),
                    result.scales.mutable_data_ptr<double>(),
-                   result.rounded.mutable_data_ptr<double>()};
+                   result.zeros.mutable_data_ptr<double>(),
+                   result.rounded.mutable_data_ptr<double>(),
+                   grid};
   const bool per_tensor = granularity == Granularity::kTensor;
   if (per_tensor) fit_whole_tensor(m, rows);
   at::parallel_for(0, (rows + kTileRows - 1) / kTileRows, 1, [&](std::int64_t begin, std::int64_t end) {

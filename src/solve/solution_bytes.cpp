@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "tercet/base/error.hpp"
+#include "tercet/quant/number_format.hpp"
 #include "tercet/solve/solver.hpp"
 
 namespace tercet {
@@ -11,7 +12,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 
 json tensor_to_json(const at::Tensor& tensor) {
   if (!tensor.defined()) return nullptr;
@@ -52,29 +53,42 @@ LayerReport report_from_json(const json& value) {
   return report;
 }
 
-// Shapes as the ternary format lays them out.
+// Types and shapes as the format lays them out; calibrations as it takes them.
 bool fits_together(const LayerSolution& solution) {
-  const std::vector<std::int64_t>& shape = solution.stored.shape;
-  if (!solution.masters.defined() || !solution.stored.codes.defined() || !solution.stored.scales.defined())
-    return false;
-  return shape.size() == 2 && solution.masters.sizes() == at::IntArrayRef(shape) &&
-         solution.stored.codes.sizes() == at::IntArrayRef({shape[0], (shape[1] + 3) / 4}) &&
-         solution.stored.scales.sizes() == at::IntArrayRef(scale_shape(shape[0], shape[1], solution.stored.spec));
+  const StoredTensor& stored = solution.stored;
+  const StoredTensor expected = unfilled(stored.shape, stored.spec);
+  const auto same = [](const at::Tensor& a, const at::Tensor& b) {
+    return a.defined() == b.defined() &&
+           (!a.defined() || (a.sizes() == b.sizes() && a.scalar_type() == b.scalar_type()));
+  };
+  const auto per_block = [&](const at::Tensor& values) {
+    return !values.defined() || values.sizes() == expected.scales.sizes();
+  };
+  const Calibration& calibration = solution.calibration;
+  return solution.masters.defined() && solution.masters.sizes() == at::IntArrayRef(stored.shape) &&
+         same(stored.codes, expected.codes) && same(stored.scales, expected.scales) &&
+         same(stored.zero_points, expected.zero_points) && per_block(calibration.thresholds) &&
+         per_block(calibration.scale_factors) && per_block(calibration.scales) && per_block(calibration.zero_points);
 }
 
 LayerSolution solution_from_json(const json& value) {
   if (value.at("version").get<int>() != kVersion) throw DataError("a solution of another version");
   LayerSolution solution;
   FormatSpec& spec = solution.stored.spec;
-  spec = {NumberFormat::kTernary, granularity(value.at("granularity").get<std::string>()),
-          value.at("group_size").get<std::int64_t>(), ternary_rule(value.at("rule").get<std::string>())};
+  spec = {number_format(value.at("format").get<std::string>()), granularity(value.at("granularity").get<std::string>()),
+          value.at("group_size").get<std::int64_t>(), scale_rule(value.at("rule").get<std::string>()),
+          value.at("symmetric").get<bool>()};
+  const at::ScalarType codes = spec.format->layout().type;
   solution.stored.shape = value.at("shape").get<std::vector<std::int64_t>>();
-  solution.stored.codes = tensor_from_json(value.at("codes"), at::kByte);
+  solution.stored.codes = tensor_from_json(value.at("codes"), codes);
+  solution.stored.zero_points = tensor_from_json(value.at("zero_points"), codes);
   solution.stored.scales = tensor_from_json(value.at("scales"), at::kHalf);
   solution.masters = tensor_from_json(value.at("masters"), at::kFloat);
   solution.calibration.thresholds = tensor_from_json(value.at("thresholds"), at::kFloat);
   solution.calibration.mean_square = tensor_from_json(value.at("mean_square"), at::kFloat);
   solution.calibration.scale_factors = tensor_from_json(value.at("scale_factors"), at::kFloat);
+  solution.calibration.scales = tensor_from_json(value.at("fixed_scales"), at::kFloat);
+  solution.calibration.zero_points = tensor_from_json(value.at("fixed_zero_points"), at::kChar);
   solution.report = report_from_json(value.at("report"));
   if (!fits_together(solution)) throw DataError("a solution whose parts do not fit together");
   return solution;
@@ -85,16 +99,21 @@ LayerSolution solution_from_json(const json& value) {
 std::string to_bytes(const LayerSolution& solution) {
   const FormatSpec& spec = solution.stored.spec;
   const json value{{"version", kVersion},
+                   {"format", spec.format->name()},
+                   {"symmetric", spec.symmetric},
                    {"granularity", to_string(spec.granularity)},
                    {"group_size", spec.group_size},
                    {"rule", to_string(spec.rule)},
                    {"shape", solution.stored.shape},
                    {"codes", tensor_to_json(solution.stored.codes)},
                    {"scales", tensor_to_json(solution.stored.scales)},
+                   {"zero_points", tensor_to_json(solution.stored.zero_points)},
                    {"masters", tensor_to_json(solution.masters)},
                    {"thresholds", tensor_to_json(solution.calibration.thresholds)},
                    {"mean_square", tensor_to_json(solution.calibration.mean_square)},
                    {"scale_factors", tensor_to_json(solution.calibration.scale_factors)},
+                   {"fixed_scales", tensor_to_json(solution.calibration.scales)},
+                   {"fixed_zero_points", tensor_to_json(solution.calibration.zero_points)},
                    {"report", to_json(solution.report)}};
   std::string bytes;
   json::to_cbor(value, bytes);

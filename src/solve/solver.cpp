@@ -11,6 +11,7 @@
 #include "solve/compensate.hpp"
 #include "solve/quadratic.hpp"
 #include "tercet/base/error.hpp"
+#include "tercet/quant/number_format.hpp"
 
 namespace tercet {
 namespace {
@@ -18,8 +19,8 @@ namespace {
 void check_inputs(const at::Tensor& weight, const LayerStatistics& statistics, const FormatSpec& spec,
                   const SolverOptions& options) {
   const std::string layer = "layer '" + statistics.name + "'";
-  if (spec.format != NumberFormat::kTernary || weight.dim() != 2 || weight.numel() == 0) {
-    throw DataError(layer + " cannot be solved", "it is not a ternary matrix");
+  if (!spec.format->is_grid() || weight.dim() != 2 || weight.numel() == 0) {
+    throw DataError(layer + " cannot be solved", "it is not a matrix on a grid");
   }
   if (!weight.isfinite().all().item<bool>()) throw NumericError("the weights of " + layer + " hold NaN or Inf");
   const std::int64_t inputs = weight.size(1);
@@ -30,7 +31,7 @@ void check_inputs(const at::Tensor& weight, const LayerStatistics& statistics, c
     throw NumericError("the mean squares of " + layer + " hold NaN or Inf");
   }
   if (options.method == SolveMethod::kRounding) return;
-  if (spec.rule != TernaryRule::kCalibrated) throw DataError(layer + ": compensation needs the calibrated rule");
+  if (spec.rule != ScaleRule::kCalibrated) throw DataError(layer + ": compensation needs the calibrated rule");
   if (!statistics.second_moment.defined() || statistics.second_moment.sizes() != at::IntArrayRef({inputs, inputs})) {
     throw DataError(layer + " has no second moment of its inputs");
   }
@@ -56,26 +57,34 @@ double output_error(const at::Tensor& weight, const at::Tensor& quantized, const
 LayerSolution by_rule(const at::Tensor& weight, const LayerStatistics& statistics, const FormatSpec& spec) {
   LayerSolution solution;
   solution.masters = weight;
-  if (spec.rule == TernaryRule::kCalibrated) {
-    const bool any_input = statistics.mean_square.defined() && statistics.mean_square.max().item<float>() > 0;
-    if (any_input) solution.calibration.mean_square = statistics.mean_square;
-    solution.calibration.thresholds = calibrate_thresholds(weight, spec, solution.calibration.mean_square);
-  }
+  const bool any_input = statistics.mean_square.defined() && statistics.mean_square.max().item<float>() > 0;
+  solution.calibration = calibrate_format(weight, spec, any_input ? statistics.mean_square : at::Tensor());
   solution.stored = store(weight, spec, solution.calibration);
   return solution;
 }
 
-// Trits and scales from fixing order to the order of the matrix.
-TernaryTensor in_matrix_order(const solve::Assignment& assignment, const solve::ColumnOrder& order,
-                              const FormatSpec& spec) {
+// Levels and scales from fixing order to the order of the matrix.
+QuantizedMatrix in_matrix_order(const solve::Assignment& assignment, const solve::ColumnOrder& order,
+                                const FormatSpec& spec) {
+  const auto by_block = [&](const at::Tensor& by_run) {
+    at::Tensor values = at::empty_like(by_run);
+    for (std::size_t position = 0; position < order.runs.size(); ++position)
+      values.select(1, order.runs[position].index).copy_(by_run.select(1, static_cast<std::int64_t>(position)));
+    return values;
+  };
   const at::Tensor inverse = order.columns.argsort();
-  at::Tensor scales = at::empty_like(assignment.scales);
+  at::Tensor levels = assignment.multiples.clone();
   for (std::size_t position = 0; position < order.runs.size(); ++position) {
-    scales.select(1, order.runs[position].index)
-        .copy_(assignment.scales.select(1, static_cast<std::int64_t>(position)));
+    const auto r = static_cast<std::int64_t>(position);
+    levels.slice(1, order.runs[position].begin, order.runs[position].end).add_(assignment.zeros.slice(1, r, r + 1));
   }
-  if (spec.granularity == Granularity::kTensor) scales = scales.select(1, 0).slice(0, 0, 1);
-  return {assignment.trits.index_select(1, inverse).to(at::kChar), scales.to(at::kHalf).contiguous()};
+  at::Tensor scales = by_block(assignment.scales), zeros = by_block(assignment.zeros);
+  if (spec.granularity == Granularity::kTensor) {
+    scales = scales.select(1, 0).slice(0, 0, 1);
+    zeros = zeros.select(1, 0).slice(0, 0, 1);
+  }
+  return {levels.index_select(1, inverse).to(at::kChar), scales.to(at::kHalf).contiguous(),
+          spec.symmetric ? at::Tensor() : zeros.to(at::kChar).contiguous()};
 }
 
 // nullopt: no damping within the limit gave a factor; the report has the tries.
@@ -88,13 +97,14 @@ std::optional<LayerSolution> by_compensation(const at::Tensor& weight, const Lay
   const std::optional<solve::Quadratic> quadratic = solve::factorise(moment, options, report);
   if (!quadratic) return std::nullopt;
   const at::Tensor ordered = weight.to(at::kDouble).index_select(1, order.columns).contiguous();
-  solve::Assignment assignment = solve::compensate(ordered, *quadratic, order.runs, spec.granularity);
-  solve::improve(ordered, *quadratic, order.runs, spec.granularity, options.sweeps, assignment);
-  const TernaryTensor ternary = in_matrix_order(assignment, order, spec);
+  const solve::Grid grid(spec);
+  solve::Assignment assignment = solve::compensate(ordered, *quadratic, order.runs, spec.granularity, grid);
+  solve::improve(ordered, *quadratic, order.runs, spec.granularity, grid, options.sweeps, assignment);
+  const QuantizedMatrix matrix = in_matrix_order(assignment, order, spec);
   const at::Tensor rounded = assignment.rounded.index_select(1, order.columns.argsort());
-  const PinnedTernary pinned = pin_ternary(rounded, ternary, spec, statistics.mean_square);
+  const PinnedMatrix pinned = pin(rounded, matrix, spec, statistics.mean_square);
   LayerSolution solution;
-  solution.stored = store_ternary(ternary, spec);
+  solution.stored = pack(matrix, spec);
   solution.masters = pinned.masters;
   solution.calibration = pinned.calibration;
   return solution;

@@ -47,7 +47,7 @@ TEST(ArtifactBytes, AreThoseOfFilesWithTensorsOfEveryLengthModulo64) {
   PackedModel model = tiny_llama();
   for (int i = 0; i < 70; ++i) {
     const at::Tensor value = test::some_weight({1, 90 + i}, i);
-    model.tensors.push_back({"extra." + std::to_string(i), "bias", false, store_float16(value)});
+    model.tensors.push_back({"extra." + std::to_string(i), "bias", false, store(value, FormatSpec{})});
   }
   expect_bytes_of_files(model);
 }

@@ -50,7 +50,7 @@ TEST(PackedModel, WritesTheSameBytesTwice) {
 TEST(PackedModel, ReallyPacksTwoBitsAWeight) {
   const ScratchFolder folder;
   PackedModel model = tiny_llama();
-  const FormatSpec spec{NumberFormat::kTernary, Granularity::kGroup, 128, TernaryRule::kAbsmean};
+  const FormatSpec spec{number_format("ternary"), Granularity::kGroup, 128, ScaleRule::kAbsmean};
   model.tensors = {{"w", "up", false, store(test::some_weight({1024, 1024}, 1), spec)}};
   write_packed_model(folder / "a.pt", model);
   const auto size = std::filesystem::file_size(folder / "a.pt");

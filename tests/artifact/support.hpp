@@ -15,6 +15,7 @@ namespace tercet::test {
 at::Tensor some_weight(std::vector<std::int64_t> shape, int seed);
 
 PackedModel tiny_llama(bool tied = true);  // all parameters of a model of one layer: transformers loads it
+PackedModel tiny_mixture();                // tiny_llama(false) with a matrix in nearly every format there is
 PackedModel tiny_gpt2();                   // all parameters, Conv1D weights input_first
 
 // Writes every file that verify_artifacts looks at, with a true compression_metadata.json.

@@ -1,5 +1,7 @@
 #include <ATen/ops/arange.h>
 
+#include <map>
+
 #include "support.hpp"
 #include "tercet/base/file.hpp"
 #include "tercet/base/hash.hpp"
@@ -7,10 +9,10 @@
 namespace tercet::test {
 namespace {
 
-const FormatSpec kTernaryGroup{NumberFormat::kTernary, Granularity::kGroup, 8, TernaryRule::kAbsmean};
-const FormatSpec kTernaryChannel{NumberFormat::kTernary, Granularity::kChannel, 0, TernaryRule::kAbsmean};
-const FormatSpec kTernaryTensor{NumberFormat::kTernary, Granularity::kTensor, 0, TernaryRule::kAbsmean};
-const FormatSpec kInt8{NumberFormat::kInt8, Granularity::kChannel, 0, TernaryRule::kAbsmean};
+const FormatSpec kTernaryGroup{number_format("ternary"), Granularity::kGroup, 8, ScaleRule::kAbsmean};
+const FormatSpec kTernaryChannel{number_format("ternary"), Granularity::kChannel, 0, ScaleRule::kAbsmean};
+const FormatSpec kQuantizedMatrix{number_format("ternary"), Granularity::kTensor, 0, ScaleRule::kAbsmean};
+const FormatSpec kInt8{number_format("int8"), Granularity::kChannel, 0, ScaleRule::kMinMax};
 const FormatSpec kHalf{};
 
 // `shape` as stored, [out, in].
@@ -41,7 +43,7 @@ PackedModel tiny_llama(bool tied) {
   add(model, layer + "input_layernorm.weight", "norm", {12}, kHalf);
   add(model, layer + "self_attn.q_proj.weight", "query", {12, 12}, kTernaryGroup);
   add(model, layer + "self_attn.k_proj.weight", "key", {6, 12}, kTernaryChannel);
-  add(model, layer + "self_attn.v_proj.weight", "value", {6, 12}, kTernaryTensor);
+  add(model, layer + "self_attn.v_proj.weight", "value", {6, 12}, kQuantizedMatrix);
   add(model, layer + "self_attn.o_proj.weight", "attention_output", {12, 12}, kTernaryGroup);
   add(model, layer + "post_attention_layernorm.weight", "norm", {12}, kHalf);
   add(model, layer + "mlp.gate_proj.weight", "gate", {18, 12}, kTernaryGroup);
@@ -49,6 +51,33 @@ PackedModel tiny_llama(bool tied) {
   add(model, layer + "mlp.down_proj.weight", "down", {12, 18}, kTernaryGroup);  // 18: neither bytes nor groups are full
   add(model, "model.norm.weight", "norm", {12}, kHalf);
   if (!tied) add(model, "lm_head.weight", "head", {32, 12}, kHalf);
+  return model;
+}
+
+PackedModel tiny_mixture() {
+  PackedModel model = tiny_llama(false);
+  const auto by_group = [](const std::string& format, std::int64_t size, bool symmetric = true) {
+    return FormatSpec{number_format(format), Granularity::kGroup, size,
+                      format.starts_with("ternary") ? ScaleRule::kAbsmean : ScaleRule::kMinMax, symmetric};
+  };
+  const auto by_row = [&](const std::string& format, bool symmetric) {
+    FormatSpec spec = by_group(format, 0, symmetric);
+    spec.granularity = Granularity::kChannel;
+    return spec;
+  };
+  const std::map<std::string, FormatSpec> specs = {{"embedding", by_group("int4", 4)},
+                                                   {"query", by_group("int2", 4)},
+                                                   {"key", by_row("int3", false)},
+                                                   {"value", by_group("ternary5", 8)},
+                                                   {"attention_output", by_group("int4", 6, false)},
+                                                   {"gate", by_row("int6", true)},
+                                                   {"up", by_group("int8", 4, false)},
+                                                   {"down", by_group("int2", 6, false)},
+                                                   {"head", by_group("ternary", 8)}};
+  for (PackedTensor& tensor : model.tensors) {
+    const auto spec = specs.find(tensor.role);
+    if (spec != specs.end()) tensor.stored = store(some_weight(tensor.stored.shape, 3), spec->second);
+  }
   return model;
 }
 

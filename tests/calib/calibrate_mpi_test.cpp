@@ -23,7 +23,7 @@ CalibrationOptions uneven_options() {
 
 struct Outcome {
   std::vector<LayerStatistics> statistics;
-  std::vector<TernaryTensor> ternary;
+  std::vector<QuantizedMatrix> ternary;
 };
 
 // What compress does with calibration: thresholds, then trits and scales.
@@ -32,13 +32,13 @@ Outcome calibrate_and_ternarize(Communicator& comm) {
   Outcome outcome;
   outcome.statistics = calibrate(comm, model, uneven_options(), test::counting_sample);
   FormatSpec spec;
-  spec.format = NumberFormat::kTernary;
+  spec.format = number_format("ternary");
   spec.group_size = 16;
-  spec.rule = TernaryRule::kCalibrated;
+  spec.rule = ScaleRule::kCalibrated;
   for (const LayerStatistics& layer : outcome.statistics) {
     const at::Tensor& weight = model.parameters()[layer.parameter].value;
-    const at::Tensor thresholds = calibrate_thresholds(weight, spec, layer.mean_square);
-    outcome.ternary.push_back(ternarize(weight, spec, {thresholds, layer.mean_square}));
+    const at::Tensor thresholds = calibrate_format(weight, spec, layer.mean_square).thresholds;
+    outcome.ternary.push_back(quantize(weight, spec, {thresholds, layer.mean_square}));
   }
   return outcome;
 }
@@ -58,7 +58,7 @@ TEST(CalibrateOnRanks, GivesTheBitsOfOneRankDownToTheTrits) {
     EXPECT_TRUE(at::equal(a.second_moment, b.second_moment)) << a.name;
     EXPECT_EQ(a.weight_absmean, b.weight_absmean) << a.name;
     EXPECT_EQ(a.weight_kurtosis, b.weight_kurtosis) << a.name;
-    EXPECT_TRUE(at::equal(alone.ternary[i].trits, together.ternary[i].trits)) << a.name;
+    EXPECT_TRUE(at::equal(alone.ternary[i].levels, together.ternary[i].levels)) << a.name;
     EXPECT_TRUE(at::equal(alone.ternary[i].scales, together.ternary[i].scales)) << a.name;
   }
 }

@@ -68,7 +68,8 @@ const Mistake kNumberMistakes[] = {
     {"AtAnOpenEnd", "training: {beta1: 1}\n", "job.yaml:1:19: training.beta1: must be 0 to below 1, not 1"},
     {"NotAMultiple", "quantization: {group_size: 10}\n",
      "job.yaml:1:28: quantization.group_size: must be 8 to 1048576, a multiple of 4, not 10"},
-    {"NotAChoice", "quantization: {head_bits: 4}\n", "job.yaml:1:27: quantization.head_bits: must be 8 | 16, not '4'"},
+    {"NotAChoice", "quantization: {head_bits: 5}\n",
+     "job.yaml:1:27: quantization.head_bits: must be 16 | 8 | 6 | 4 | ternary, not '5'"},
 };
 const Mistake kOtherMistakes[] = {
     {"Yes", "training: {enabled: yes}\n", "job.yaml:1:21: training.enabled: must be true or false, not 'yes'"},
@@ -132,6 +133,15 @@ const Mistake kRelations[] = {
      "job.yaml:1:20: gates.sparsity.maximum: must not be below gates.sparsity.threshold (0.5)"},
     {"SolverNeedsItsRule", "quantization: {solver: compensated, rule: absmean}\n",
      "job.yaml:1:16: quantization.solver: needs quantization.rule: calibrated, which training goes on with"},
+    {"TernaryWithTheRuleOfIntegers", "quantization: {rule: min_max}\n",
+     "job.yaml:1:16: quantization.rule: min_max is for integers; ternary takes absmean, least_squares or calibrated"},
+    {"IntegersWithARuleOfTernary", "quantization: {format: int4, rule: absmean}\n",
+     "job.yaml:1:30: quantization.rule: absmean is for ternary; int4 takes min_max or calibrated"},
+    {"ClippingOfFixedScales", "quantization: {format: int4, solver: compensated}\ntraining: {qk_clip: 100}\n",
+     "job.yaml:2:12: training.qk_clip: cannot shrink query and key: integers keep the scales that quantization.solver: "
+     "compensated gives them"},
+    {"TritsWithoutSymmetry", "quantization: {symmetric: false}\n",
+     "job.yaml:1:16: quantization.symmetric: false is for integers; trits have no zero point"},
     {"NcclOnCpu", "distributed: {backend: nccl, device: cpu}\n",
      "job.yaml:1:15: distributed.backend: nccl moves tensors between GPUs, but distributed.device is cpu"},
     {"KvHeads", "pretrain: {kv_heads: 4}\n",

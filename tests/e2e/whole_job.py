@@ -133,6 +133,33 @@ def a_solved_start_is_what_is_packed_for_any_number_of_ranks(shop):
         check(results["packed"]["perplexity"] < known["packed"]["perplexity"], "no better than rounding")
 
 
+def every_format_goes_through_a_whole_job(shop):
+    """Trained where it starts from levels that a solver fixed, packed, read back, verified."""
+    cases = [("ternary5", True, "4"), ("int2", False, "6"), ("int3", True, "ternary"), ("int4", False, "16"), ("int8", True, "8")]
+    for name, symmetric, embedding in cases:
+        run = shop.folder / f"format-{name}"
+        arguments = shop.quick(run.name, quantization__format=name, quantization__symmetric=str(symmetric).lower(),
+                               quantization__solver="compensated", quantization__group_size=16,
+                               quantization__embedding_bits=embedding, quantization__table_group_size=16)
+        report = shop.run(*arguments, "--json").must_end_with(0).json
+        layers = [layer for layer in report["layers"] if layer["format"] == name]
+        check(len(layers) >= 14, f"{name}: {len(layers)} layers")
+        verdicts = {gate["name"]: gate["verdict"] for gate in report["gates"]}
+        check_equal(verdicts["sparsity"] == "skipped", name != "ternary5", f"{name}: sparsity gate")
+        tensors = shop.run("inspect", run / "artifacts", "--json", ranks=0).must_end_with(0).json["tensors"]
+        bits = {"ternary5": 1.6, "int2": 2, "int3": 3, "int4": 4, "int8": 8}[name] + (1 if symmetric else 1.5)  # scales
+        for tensor in tensors:
+            if tensor["format"] == name and tensor["role"] != "embedding":
+                check(abs(tensor["bits_per_weight"] - bits) < 0.5, f"{name}: {tensor}")
+        shop.run("verify", run / "artifacts", "--json", ranks=0).must_end_with(0)
+
+
+def a_group_that_does_not_divide_a_width_is_refused_at_once(shop):
+    result = shop.run(*shop.quick("misfit", quantization__format="int4", quantization__group_size=40)).must_end_with(64)
+    check("divides every width" in " ".join(result.errors()), f"no way out: {result.errors()}")
+    check("==> calibrate" not in result.err, "it began to work")
+
+
 def a_finished_run_is_shown_again_without_work(shop):
     run = compressed(shop)
     before = digests(run / "artifacts")
@@ -179,6 +206,7 @@ if __name__ == "__main__":
           a_report_can_be_rebuilt_from_the_journal, verify_accepts_good_artifacts_and_refuses_a_changed_one,
           evaluate_gives_the_perplexity_of_the_report_on_any_number_of_ranks, evaluate_compares_with_the_original,
           artifacts_are_the_same_bytes_for_any_number_of_ranks,
-          a_solved_start_is_what_is_packed_for_any_number_of_ranks, a_finished_run_is_shown_again_without_work,
+          a_solved_start_is_what_is_packed_for_any_number_of_ranks, every_format_goes_through_a_whole_job,
+          a_group_that_does_not_divide_a_width_is_refused_at_once, a_finished_run_is_shown_again_without_work,
           a_failed_gate_ends_with_3_and_rejected_artifacts, a_gate_that_only_warns_does_not_fail_the_job,
           pretrain_refuses_to_overwrite_a_model])

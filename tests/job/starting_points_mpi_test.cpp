@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "support/mpi_main.hpp"
+#include "tercet/quant/number_format.hpp"
 #include "train/tiny_model.hpp"
 
 namespace tercet {
@@ -34,7 +35,9 @@ Start start(Communicator& comm, bool sequential, Family family = Family::kLlama)
   Start result{Decoder::random(test::tiny_config(family), 1), {}, {}};
   result.model.set_activation_bits(8);
   result.plan = test::ternary_plan(result.model);
-  for (ParameterPlan& entry : result.plan) entry.spec->rule = TernaryRule::kCalibrated;
+  for (ParameterPlan& entry : result.plan) {
+    if (entry.spec->format->is_grid()) entry.spec->rule = ScaleRule::kCalibrated;
+  }
   const job::SolvingRun run = solving_run(sequential);
   Decoder original = result.model.clone();
   const auto statistics = calibrate(comm, original, run.calibration, run.sample);
@@ -49,7 +52,7 @@ TEST(StartingPoints, HaveTheBitsOfOneRank) {
     for (std::size_t i = 0; i < alone.plan.size(); ++i) {
       const std::string& name = alone.model.parameters()[i].name;
       EXPECT_TRUE(at::equal(alone.model.parameters()[i].value, together.model.parameters()[i].value)) << name;
-      if (alone.plan[i].spec->format != NumberFormat::kTernary) continue;
+      if (alone.plan[i].spec->format != number_format("ternary")) continue;
       EXPECT_TRUE(at::equal(alone.plan[i].calibration.thresholds, together.plan[i].calibration.thresholds)) << name;
       EXPECT_TRUE(at::equal(alone.plan[i].calibration.scale_factors, together.plan[i].calibration.scale_factors))
           << name;
@@ -107,7 +110,7 @@ TEST_P(StartingPointsOf, AreWhatTheStudentSeesAtFirst) {
   const Student student(std::move(result.model), plan);
   for (std::size_t i = 0; i < plan.size(); ++i) {
     const TrainedParameter& parameter = student.parameters()[i];
-    if (plan[i].spec->format != NumberFormat::kTernary) continue;
+    if (plan[i].spec->format != number_format("ternary")) continue;
     const at::Tensor master = as_output_first(parameter.master.detach(), parameter.input_first);
     const at::Tensor value = dequantize(store(master, *plan[i].spec, plan[i].calibration));
     EXPECT_TRUE(at::equal(as_output_first(parameter.seen.detach(), parameter.input_first), value)) << parameter.name;

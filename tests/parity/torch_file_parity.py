@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 
+import numpy
 import torch
 
 
@@ -90,18 +91,40 @@ def check_our_file(file):
     assert len(state) > 300, "long memo indices are covered"
 
 
-def unpack(codes, scales, about):
+LEVEL_ZERO = {"ternary": 1, "ternary5": 1, "int2": 2, "int3": 4, "int4": 8, "int6": 32, "int8": 0}
+
+
+def codes_of(stored, form, columns):
+    """Codes as docs/formats.md describes them, by numpy: bits of the row's bytes, or base-3 digits."""
+    if form == "int8":
+        return stored.astype(numpy.float32)
+    if form == "ternary5":
+        digits = stored[:, :, None].astype(int) // 3 ** numpy.arange(5) % 3
+        return digits.reshape(len(stored), -1)[:, :columns].astype(numpy.float32)
+    bits = 2 if form == "ternary" else int(form[3:])
+    stream = numpy.unpackbits(stored, axis=1, bitorder="little")[:, : columns * bits]
+    return (stream.reshape(len(stored), columns, bits) * 2 ** numpy.arange(bits)).sum(-1).astype(numpy.float32)
+
+
+def unpack(packed, name):
     """The values of a packed tensor, from its documented layout alone."""
-    if about["format"] == "float16":
-        values = codes
-    elif about["format"] == "int8":
-        values = (codes.float() * scales.float()).half()
+    about, stored = packed["quantization"][name], packed["state_dict"][name]
+    form = about["format"]
+    if form == "float16":
+        values = stored
     else:
         rows, columns = about["shape"]
-        trits = torch.stack([codes >> 2 * i & 3 for i in range(4)], dim=-1).reshape(rows, -1)[:, :columns].float() - 1
-        if about["granularity"] == "group":
-            scales = scales.repeat_interleave(about["group_size"], dim=1)[:, :columns]
-        values = (trits * scales.float()).half()
+
+        def spread(part):
+            part = part.float()
+            return part.repeat_interleave(about["group_size"], 1)[:, :columns] if about["granularity"] == "group" else part
+
+        zero = LEVEL_ZERO[form]
+        assert (name in packed.get("zero_points", {})) == (not about["symmetric"]), name
+        if not about["symmetric"]:
+            zero = spread(packed["zero_points"][name])
+        codes = torch.from_numpy(codes_of(stored.numpy(), form, columns))
+        values = ((codes - zero) * spread(packed["scale_factors"][name])).half()
     return values.t() if about["input_first"] else values
 
 
@@ -112,7 +135,7 @@ def check_artifacts(folder):
     assert packed["format"] == "tercet-packed" and packed["version"] == 1
     state = torch.load(folder / "bitnet_dequantized_fp16.pt")
     for name, about in packed["quantization"].items():
-        values = unpack(packed["state_dict"][name], packed["scale_factors"].get(name), about)
+        values = unpack(packed, name)
         assert state[name].dtype == torch.float16 and torch.equal(values, state[name]), name
     model, info = transformers.AutoModelForCausalLM.from_pretrained(folder / "hf", output_loading_info=True)
     assert not info["missing_keys"] and not info["unexpected_keys"] and not info["mismatched_keys"], info

@@ -15,7 +15,7 @@ namespace {
 
 class PinBy : public testing::TestWithParam<std::tuple<Granularity, std::int64_t>> {
  protected:
-  FormatSpec spec() const { return {NumberFormat::kTernary, std::get<0>(GetParam()), 64, TernaryRule::kCalibrated}; }
+  FormatSpec spec() const { return {number_format("ternary"), std::get<0>(GetParam()), 64, ScaleRule::kCalibrated}; }
   std::int64_t columns() const { return std::get<1>(GetParam()); }
 };
 INSTANTIATE_TEST_SUITE_P(All, PinBy,
@@ -27,14 +27,15 @@ INSTANTIATE_TEST_SUITE_P(All, PinBy,
 TEST_P(PinBy, MakesTheRuleGiveAnyTritsAndScales) {
   const at::Tensor reference = at::randn({12, columns()}) * 0.05;
   const at::Tensor mean_square = at::rand({columns()}) + 0.01;
-  const TernaryTensor wanted{at::randint(-1, 2, reference.sizes(), at::kChar),
-                             (at::rand(scale_shape(12, columns(), spec())) * 0.3 + 0.001).to(at::kHalf)};
-  const PinnedTernary pinned = pin_ternary(reference, wanted, spec(), mean_square);
-  const TernaryTensor host = ternarize(pinned.masters, spec(), pinned.calibration);
-  EXPECT_TRUE(at::equal(host.trits, wanted.trits));
+  const QuantizedMatrix wanted{at::randint(-1, 2, reference.sizes(), at::kChar),
+                               (at::rand(scale_shape(12, columns(), spec())) * 0.3 + 0.001).to(at::kHalf),
+                               {}};
+  const PinnedMatrix pinned = pin(reference, wanted, spec(), mean_square);
+  const QuantizedMatrix host = quantize(pinned.masters, spec(), pinned.calibration);
+  EXPECT_TRUE(at::equal(host.levels, wanted.levels));
   EXPECT_TRUE(at::equal(host.scales, wanted.scales));
-  const TernaryTensor device = quant::ternarize_by_expressions(pinned.masters, spec(), pinned.calibration);
-  EXPECT_TRUE(at::equal(device.trits, wanted.trits));
+  const QuantizedMatrix device = quant::ternarize_by_expressions(pinned.masters, spec(), pinned.calibration);
+  EXPECT_TRUE(at::equal(device.levels, wanted.levels));
   EXPECT_TRUE(at::equal(device.scales, wanted.scales));
 }
 
@@ -42,16 +43,16 @@ TEST_P(PinBy, LeavesWeightsThatRoundToTheirTritAlone) {
   const at::Tensor reference = at::randn({12, columns()}) * 0.05;
   const at::Tensor scales = at::full_like(at::zeros(scale_shape(12, columns(), spec())), 0.0625).to(at::kHalf);
   const at::Tensor trits = ((reference.abs() > 0.03125).to(at::kFloat) * reference.sign()).to(at::kChar);
-  const PinnedTernary pinned = pin_ternary(reference, {trits, scales}, spec(), {});
+  const PinnedMatrix pinned = pin(reference, {trits, scales, {}}, spec(), {});
   EXPECT_LE((pinned.masters - reference).abs().max().item<float>(), 0.03125f * 2e-3f);
   EXPECT_GT(pinned.masters.eq(reference).to(at::kFloat).mean().item<float>(), 0.97f);
 }
 
 TEST(Pin, KeepsAMatrixOfZerosZero) {
-  const FormatSpec spec{NumberFormat::kTernary, Granularity::kChannel, 0, TernaryRule::kCalibrated};
-  const TernaryTensor wanted{at::zeros({2, 8}, at::kChar), at::full_like(at::zeros({2, 1}), 0.01).to(at::kHalf)};
-  const PinnedTernary pinned = pin_ternary(at::zeros({2, 8}), wanted, spec, {});
-  EXPECT_TRUE(at::equal(ternarize(pinned.masters, spec, pinned.calibration).scales, wanted.scales));
+  const FormatSpec spec{number_format("ternary"), Granularity::kChannel, 0, ScaleRule::kCalibrated};
+  const QuantizedMatrix wanted{at::zeros({2, 8}, at::kChar), at::full_like(at::zeros({2, 1}), 0.01).to(at::kHalf), {}};
+  const PinnedMatrix pinned = pin(at::zeros({2, 8}), wanted, spec, {});
+  EXPECT_TRUE(at::equal(quantize(pinned.masters, spec, pinned.calibration).scales, wanted.scales));
 }
 
 }  // namespace

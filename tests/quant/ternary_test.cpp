@@ -14,13 +14,13 @@
 
 #include "quant/ternary.hpp"
 #include "tercet/base/error.hpp"
-#include "tercet/quant/format.hpp"
+#include "tercet/quant/number_format.hpp"
 
 namespace tercet {
 namespace {
 
-FormatSpec ternary_spec(Granularity by, std::int64_t group = 128, TernaryRule rule = TernaryRule::kAbsmean) {
-  return {NumberFormat::kTernary, by, group, rule};
+FormatSpec ternary_spec(Granularity by, std::int64_t group = 128, ScaleRule rule = ScaleRule::kAbsmean) {
+  return {number_format("ternary"), by, group, rule};
 }
 
 at::Tensor matrix(std::initializer_list<float> values, std::int64_t rows) {
@@ -30,74 +30,74 @@ at::Tensor matrix(std::initializer_list<float> values, std::int64_t rows) {
 
 TEST(Ternary, absmean_follows_the_formula_on_numbers_worked_by_hand) {
   // mean|w| = (0.4 + 0.1 + 0.9 + 0.2) / 4 = 0.4; w / 0.4 = 1, -0.25, 2.25, 0.5 -> 1, 0, 1, 0 (0.5 rounds to even)
-  const TernaryTensor result = ternarize(matrix({0.4f, -0.1f, 0.9f, 0.2f}, 1), ternary_spec(Granularity::kTensor));
-  EXPECT_TRUE(at::equal(result.trits.to(at::kFloat), matrix({1, 0, 1, 0}, 1)));
+  const QuantizedMatrix result = quantize(matrix({0.4f, -0.1f, 0.9f, 0.2f}, 1), ternary_spec(Granularity::kTensor));
+  EXPECT_TRUE(at::equal(result.levels.to(at::kFloat), matrix({1, 0, 1, 0}, 1)));
   EXPECT_EQ(result.scales.item<float>(), static_cast<float>(c10::Half(0.4f)));
 }
 
 TEST(Ternary, least_squares_scale_is_the_mean_of_the_survivors) {
-  const FormatSpec spec = ternary_spec(Granularity::kTensor, 0, TernaryRule::kLeastSquares);
-  const TernaryTensor result = ternarize(matrix({0.4f, -0.1f, -0.9f, 0.2f}, 1), spec);
-  EXPECT_TRUE(at::equal(result.trits.to(at::kFloat), matrix({1, 0, -1, 0}, 1)));
+  const FormatSpec spec = ternary_spec(Granularity::kTensor, 0, ScaleRule::kLeastSquares);
+  const QuantizedMatrix result = quantize(matrix({0.4f, -0.1f, -0.9f, 0.2f}, 1), spec);
+  EXPECT_TRUE(at::equal(result.levels.to(at::kFloat), matrix({1, 0, -1, 0}, 1)));
   EXPECT_EQ(result.scales.item<float>(), static_cast<float>(c10::Half(0.65f)));
 }
 
 TEST(Ternary, scales_have_the_shape_of_their_granularity_and_a_short_last_group) {
   const at::Tensor weight = at::randn({6, 200});
-  EXPECT_EQ(ternarize(weight, ternary_spec(Granularity::kTensor)).scales.sizes(), at::IntArrayRef({1}));
-  EXPECT_EQ(ternarize(weight, ternary_spec(Granularity::kChannel)).scales.sizes(), at::IntArrayRef({6, 1}));
-  EXPECT_EQ(ternarize(weight, ternary_spec(Granularity::kGroup, 128)).scales.sizes(), at::IntArrayRef({6, 2}));
+  EXPECT_EQ(quantize(weight, ternary_spec(Granularity::kTensor)).scales.sizes(), at::IntArrayRef({1}));
+  EXPECT_EQ(quantize(weight, ternary_spec(Granularity::kChannel)).scales.sizes(), at::IntArrayRef({6, 1}));
+  EXPECT_EQ(quantize(weight, ternary_spec(Granularity::kGroup, 128)).scales.sizes(), at::IntArrayRef({6, 2}));
 }
 
 TEST(Ternary, an_all_zero_tensor_has_zero_trits_and_a_finite_scale) {
-  const TernaryTensor result = ternarize(at::zeros({4, 64}), ternary_spec(Granularity::kChannel));
-  EXPECT_EQ(result.trits.abs().sum().item<std::int64_t>(), 0);
+  const QuantizedMatrix result = quantize(at::zeros({4, 64}), ternary_spec(Granularity::kChannel));
+  EXPECT_EQ(result.levels.abs().sum().item<std::int64_t>(), 0);
   EXPECT_TRUE(std::isfinite(result.scales[0].item<float>()));
 }
 
 TEST(Ternary, realistic_weights_do_not_lose_their_codes) {
   // The original cast scale * T to int8, which gave only zeros for weights around 0.02.
-  const TernaryTensor result = ternarize(at::randn({64, 256}) * 0.02, ternary_spec(Granularity::kGroup, 64));
-  const double share = result.trits.abs().to(at::kDouble).mean().item<double>();
+  const QuantizedMatrix result = quantize(at::randn({64, 256}) * 0.02, ternary_spec(Granularity::kGroup, 64));
+  const double share = result.levels.abs().to(at::kDouble).mean().item<double>();
   EXPECT_GT(share, 0.6);
   EXPECT_LT(share, 0.75);  // 69 % of a normal distribution lies beyond half its mean magnitude
 }
 
 TEST(Ternary, calibrated_thresholds_minimise_the_weighted_error_among_the_candidates) {
-  const FormatSpec spec = ternary_spec(Granularity::kGroup, 32, TernaryRule::kCalibrated);
+  const FormatSpec spec = ternary_spec(Granularity::kGroup, 32, ScaleRule::kCalibrated);
   const at::Tensor weight = at::randn({8, 96});
   const at::Tensor mean_square = at::rand({96}) * 4 + 0.01;
-  const TernaryCalibration best{calibrate_thresholds(weight, spec, mean_square), mean_square, {}};
-  const auto error = [&](const TernaryCalibration& calibration) {
-    const TernaryTensor t = ternarize(weight, spec, calibration);
-    return ((weight - quant::scale_trits(t.trits, t.scales, spec)).square() * mean_square).sum().item<double>();
+  const Calibration best{quant::calibrate_thresholds(weight, spec, mean_square), mean_square, {}};
+  const auto error = [&](const Calibration& calibration) {
+    const QuantizedMatrix t = quantize(weight, spec, calibration);
+    return ((weight - dequantize(t, spec)).square() * mean_square).sum().item<double>();
   };
   for (float threshold = 0.30f; threshold < 0.71f; threshold += 0.05f) {
-    const TernaryCalibration other{at::full_like(best.thresholds, threshold), mean_square};
+    const Calibration other{at::full_like(best.thresholds, threshold), mean_square};
     EXPECT_LE(error(best), error(other) * 1.0005) << threshold;  // fp16 scales allow a small slack
   }
 }
 
 TEST(Ternary, column_weights_move_the_scale_towards_the_inputs_that_matter) {
-  const FormatSpec spec = ternary_spec(Granularity::kTensor, 0, TernaryRule::kCalibrated);
-  const TernaryTensor result = ternarize(matrix({1.0f, 2.0f}, 1), spec, {{}, matrix({3.0f, 1.0f}, 1).squeeze(0)});
+  const FormatSpec spec = ternary_spec(Granularity::kTensor, 0, ScaleRule::kCalibrated);
+  const QuantizedMatrix result = quantize(matrix({1.0f, 2.0f}, 1), spec, {{}, matrix({3.0f, 1.0f}, 1).squeeze(0)});
   EXPECT_EQ(result.scales.item<float>(), 1.25f);  // (3 * 1 + 1 * 2) / (3 + 1)
 }
 
-class EveryTernarySpec : public testing::TestWithParam<std::tuple<Granularity, TernaryRule, std::int64_t>> {};
+class EveryTernarySpec : public testing::TestWithParam<std::tuple<Granularity, ScaleRule, std::int64_t>> {};
 
 TEST_P(EveryTernarySpec, host_loops_and_expressions_agree) {
   const auto [by, rule, columns] = GetParam();
   const FormatSpec spec = ternary_spec(by, 64, rule);
   const at::Tensor weight = at::randn({24, columns}) * 0.1;
-  TernaryCalibration calibration;
-  if (rule == TernaryRule::kCalibrated) {
+  Calibration calibration;
+  if (rule == ScaleRule::kCalibrated) {
     calibration.mean_square = at::rand({columns}) + 0.1;
-    calibration.thresholds = calibrate_thresholds(weight, spec, calibration.mean_square);
+    calibration.thresholds = quant::calibrate_thresholds(weight, spec, calibration.mean_square);
   }
-  const TernaryTensor host = ternarize(weight, spec, calibration);
-  const TernaryTensor reference = quant::ternarize_by_expressions(weight, spec, calibration);
-  EXPECT_TRUE(at::equal(host.trits, reference.trits));
+  const QuantizedMatrix host = quantize(weight, spec, calibration);
+  const QuantizedMatrix reference = quant::ternarize_by_expressions(weight, spec, calibration);
+  EXPECT_TRUE(at::equal(host.levels, reference.levels));
   EXPECT_LE((host.scales.to(at::kFloat) - reference.scales.to(at::kFloat)).abs().max().item<float>(), 1.3e-4f);
 }
 
@@ -105,9 +105,9 @@ TEST_P(EveryTernarySpec, packing_keeps_every_trit_and_training_sees_the_stored_v
   const auto [by, rule, columns] = GetParam();
   const FormatSpec spec = ternary_spec(by, 64, rule);
   const at::Tensor weight = at::randn({7, columns});
-  const TernaryTensor ternary = ternarize(weight, spec);
-  const StoredTensor stored = store_ternary(ternary, spec);
-  EXPECT_TRUE(at::equal(unpack_trits(stored), ternary.trits));
+  const QuantizedMatrix ternary = quantize(weight, spec);
+  const StoredTensor stored = pack(ternary, spec);
+  EXPECT_TRUE(at::equal(unpack_levels(stored), ternary.levels));
   EXPECT_EQ(stored.codes.size(1), (columns + 3) / 4);
   EXPECT_EQ(stored_bytes(stored), stored_bytes(unfilled(stored.shape, spec)));
   EXPECT_TRUE(at::equal(storage_scales(weight, spec), stored.scales));
@@ -119,38 +119,14 @@ TEST_P(EveryTernarySpec, packing_keeps_every_trit_and_training_sees_the_stored_v
 INSTANTIATE_TEST_SUITE_P(
     All, EveryTernarySpec,
     testing::Combine(testing::Values(Granularity::kTensor, Granularity::kChannel, Granularity::kGroup),
-                     testing::Values(TernaryRule::kAbsmean, TernaryRule::kLeastSquares, TernaryRule::kCalibrated),
+                     testing::Values(ScaleRule::kAbsmean, ScaleRule::kLeastSquares, ScaleRule::kCalibrated),
                      testing::Values(64, 172, 192, 21)));
 
 TEST(StoredTensor, code_layout_is_the_documented_one) {
   const FormatSpec spec = ternary_spec(Granularity::kTensor);
-  const StoredTensor stored =
-      store_ternary({matrix({-1, 0, 1, 1, -1}, 1).to(at::kChar), at::ones({1}, at::kHalf)}, spec);
+  const StoredTensor stored = pack({matrix({-1, 0, 1, 1, -1}, 1).to(at::kChar), at::ones({1}, at::kHalf)}, spec);
   EXPECT_EQ(stored.codes[0][0].item<int>(), 0 | 1 << 2 | 2 << 4 | 2 << 6);
   EXPECT_EQ(stored.codes[0][1].item<int>(), 0);
-}
-
-TEST(StoredTensor, int8_rows_reach_127_and_training_sees_the_stored_values) {
-  const at::Tensor weight = at::randn({5, 33}) * 0.3;
-  const StoredTensor stored = store_int8(weight);
-  EXPECT_TRUE(at::equal(storage_scales(weight, stored.spec), stored.scales));
-  EXPECT_EQ(stored.codes.to(at::kInt).abs().amax(1).min().item<int>(), 127);
-  at::Tensor seen = at::zeros_like(weight);
-  fake_quantize(weight, stored.spec, {}, seen);
-  EXPECT_TRUE(at::equal(seen, dequantize(stored)));
-  EXPECT_LT((seen - weight).abs().max().item<float>(), 0.3f * 4 / 127);
-}
-
-TEST(StoredTensor, every_dequantized_value_is_exact_in_fp16) {
-  for (const FormatSpec& spec :
-       {ternary_spec(Granularity::kGroup, 64), FormatSpec{NumberFormat::kInt8}, FormatSpec{}}) {
-    const at::Tensor values = dequantize(store(at::randn({16, 96}) * 0.05, spec));
-    EXPECT_TRUE(at::equal(values, values.to(at::kHalf).to(at::kFloat))) << to_string(spec.format);
-  }
-}
-
-TEST(StoredTensor, int8_of_a_zero_row_is_zero) {
-  EXPECT_EQ(dequantize(store_int8(at::zeros({2, 8}))).abs().max().item<float>(), 0.0f);
 }
 
 TEST(Errors, are_measured_relative_to_the_weight_and_by_column_weight) {
@@ -163,8 +139,9 @@ TEST(Errors, are_measured_relative_to_the_weight_and_by_column_weight) {
 }
 
 TEST(Names, of_formats_are_read_back_and_unknown_ones_are_refused) {
-  EXPECT_EQ(number_format(to_string(NumberFormat::kInt8)), NumberFormat::kInt8);
-  EXPECT_EQ(ternary_rule("least_squares"), TernaryRule::kLeastSquares);
+  for (const NumberFormat* format : number_formats()) EXPECT_EQ(number_format(format->name()), format);
+  EXPECT_THROW(number_format("int5"), DataError);
+  EXPECT_EQ(scale_rule("least_squares"), ScaleRule::kLeastSquares);
   EXPECT_THROW(granularity("rows"), DataError);
 }
 

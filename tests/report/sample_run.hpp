@@ -10,7 +10,7 @@ namespace tercet::test {
 inline RunResults sample_results() {
   RunResults results;
   results.parameters = 1000000;
-  results.ternary_parameters = 800000;
+  results.quantized_parameters = results.ternary_parameters = 800000;
   results.zero_parameters = 240000;
   results.layers_quantized = 42;
   results.layers_compressed = 43;

@@ -9,6 +9,7 @@
 #include <ATen/ops/linalg_inv.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros_like.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -18,6 +19,8 @@
 
 namespace tercet::solve {
 namespace {
+
+const Grid kTrits{{number_format("ternary")}};
 
 struct Problem {
   at::Tensor weight;  // float64 [rows, columns], in fixing order
@@ -38,7 +41,7 @@ Problem make_problem(std::uint64_t seed, std::int64_t rows, std::int64_t columns
 }
 
 at::Tensor values_of(const Assignment& a, const std::vector<ScaleRun>& runs) {
-  at::Tensor values = a.trits.clone();
+  at::Tensor values = a.multiples.clone();
   for (std::size_t r = 0; r < runs.size(); ++r)
     values.slice(1, runs[r].begin, runs[r].end)
         .mul_(a.scales.slice(1, static_cast<std::int64_t>(r), static_cast<std::int64_t>(r) + 1));
@@ -53,8 +56,8 @@ double energy(const at::Tensor& lost, const at::Tensor& hessian) {
 Assignment slow_reference(const Problem& problem) {
   const std::int64_t rows = problem.weight.size(0);
   at::Tensor w = problem.weight.clone();
-  Assignment a{at::empty_like(w), at::empty({rows, static_cast<std::int64_t>(problem.order.runs.size())}, at::kDouble),
-               at::empty_like(w)};
+  const at::Tensor per_run = at::empty({rows, static_cast<std::int64_t>(problem.order.runs.size())}, at::kDouble);
+  Assignment a{at::empty_like(w), per_run, at::zeros_like(per_run), at::empty_like(w)};
   const auto inverse_of_rest = [&](std::int64_t k) {
     return at::linalg_inv(problem.quadratic.hessian.slice(0, k).slice(1, k));
   };
@@ -65,7 +68,8 @@ Assignment slow_reference(const Problem& problem) {
       importance.push_back(1 / inverse_of_rest(k)[0][0].item<double>());
     for (std::int64_t row = 0; row < rows; ++row) {
       const double* weights = w[row].const_data_ptr<double>();
-      a.scales[row][static_cast<std::int64_t>(r)] = fit_scale({weights + run.begin, weights + run.end}, importance);
+      a.scales[row][static_cast<std::int64_t>(r)] =
+          fit_scale({weights + run.begin, weights + run.end}, importance, kTrits).scale;
     }
     for (std::int64_t k = run.begin; k < run.end; ++k) {
       const at::Tensor inverse = inverse_of_rest(k);
@@ -74,7 +78,7 @@ Assignment slow_reference(const Problem& problem) {
                      value = w[row][k].item<double>();
         const double trit = std::fabs(value) > scale / 2 ? std::copysign(1.0, value) : 0.0;
         a.rounded[row][k] = value;
-        a.trits[row][k] = trit;
+        a.multiples[row][k] = trit;
         w[row].slice(0, k).sub_(inverse[0] * ((value - scale * trit) / inverse[0][0].item<double>()));
       }
     }
@@ -90,9 +94,9 @@ TEST_P(CompensateBy, EqualsTheAlgorithmThatInvertsWhatIsLeftAtEachColumn) {
   for (const std::int64_t columns : {40, 150}) {            // within one block of columns, and over several
     const FormatSpec spec = test::spec_by(GetParam(), 16);  // the last group is shorter
     const Problem problem = make_problem(3, 11, columns, spec);
-    const Assignment fast = compensate(problem.weight, problem.quadratic, problem.order.runs, GetParam());
+    const Assignment fast = compensate(problem.weight, problem.quadratic, problem.order.runs, GetParam(), kTrits);
     const Assignment slow = slow_reference(problem);
-    EXPECT_TRUE(at::equal(fast.trits, slow.trits)) << columns;
+    EXPECT_TRUE(at::equal(fast.multiples, slow.multiples)) << columns;
     EXPECT_TRUE(at::equal(fast.scales, slow.scales)) << columns;
     EXPECT_TRUE(at::allclose(fast.rounded, slow.rounded, 1e-7, 1e-9)) << columns;
   }
@@ -106,30 +110,30 @@ INSTANTIATE_TEST_SUITE_P(Granularities, ImproveBy,
 TEST_P(ImproveBy, NeverRaisesTheErrorAndKeepsTritsNearestToWhatWasRounded) {
   const FormatSpec spec = test::spec_by(GetParam(), 16);
   const Problem problem = make_problem(5, 9, 48, spec);
-  Assignment a = compensate(problem.weight, problem.quadratic, problem.order.runs, GetParam());
+  Assignment a = compensate(problem.weight, problem.quadratic, problem.order.runs, GetParam(), kTrits);
   double before = energy(problem.weight - values_of(a, problem.order.runs), problem.quadratic.hessian);
   for (int i = 0; i < 4; ++i) {
-    improve(problem.weight, problem.quadratic, problem.order.runs, GetParam(), 1, a);
+    improve(problem.weight, problem.quadratic, problem.order.runs, GetParam(), kTrits, 1, a);
     const double after = energy(problem.weight - values_of(a, problem.order.runs), problem.quadratic.hessian);
     EXPECT_LE(after, before * (1 + 1e-12)) << i;
     before = after;
   }
-  const at::Tensor per_weight = values_of({at::ones_like(a.trits), a.scales, {}}, problem.order.runs);
+  const at::Tensor per_weight = values_of({at::ones_like(a.multiples), a.scales, {}, {}}, problem.order.runs);
   const at::Tensor nearest = (a.rounded.abs() > per_weight / 2).to(at::kDouble) * a.rounded.sign();
-  EXPECT_TRUE(at::equal(nearest, a.trits));
+  EXPECT_TRUE(at::equal(nearest, a.multiples));
 }
 
 TEST(Improve, EndsWhereNoSingleTritCanBeChangedForTheBetter) {
   const FormatSpec spec = test::spec_by(Granularity::kGroup, 8);
   const Problem problem = make_problem(9, 3, 24, spec);
-  Assignment a = compensate(problem.weight, problem.quadratic, problem.order.runs, spec.granularity);
-  improve(problem.weight, problem.quadratic, problem.order.runs, spec.granularity, 100, a);
+  Assignment a = compensate(problem.weight, problem.quadratic, problem.order.runs, spec.granularity, kTrits);
+  improve(problem.weight, problem.quadratic, problem.order.runs, spec.granularity, kTrits, 100, a);
   const double best = energy(problem.weight - values_of(a, problem.order.runs), problem.quadratic.hessian);
   for (std::int64_t row = 0; row < 3; ++row) {
     for (std::int64_t k = 0; k < 24; ++k) {
       for (const double trit : {-1.0, 0.0, 1.0}) {
-        Assignment other{a.trits.clone(), a.scales, {}};
-        other.trits[row][k] = trit;
+        Assignment other{a.multiples.clone(), a.scales, {}, {}};
+        other.multiples[row][k] = trit;
         EXPECT_GE(energy(problem.weight - values_of(other, problem.order.runs), problem.quadratic.hessian),
                   best * (1 - 1e-12));
       }
@@ -156,9 +160,9 @@ TEST(Compensation, ComesCloseToTheBestOfAllAssignmentsAndNeverBelow) {
   for (std::uint64_t seed = 0; seed < kProblems; ++seed) {
     const Problem problem = make_problem(10 * seed, 1, 6, spec);
     const at::Tensor& hessian = problem.quadratic.hessian;
-    Assignment a = compensate(problem.weight, problem.quadratic, problem.order.runs, spec.granularity);
-    improve(problem.weight, problem.quadratic, problem.order.runs, spec.granularity, 10, a);
-    const double scale = a.scales.item<double>(), found = energy(problem.weight - a.trits * scale, hessian);
+    Assignment a = compensate(problem.weight, problem.quadratic, problem.order.runs, spec.granularity, kTrits);
+    improve(problem.weight, problem.quadratic, problem.order.runs, spec.granularity, kTrits, 10, a);
+    const double scale = a.scales.item<double>(), found = energy(problem.weight - a.multiples * scale, hessian);
     const double best = brute_force(problem.weight, scale, hessian);
     const at::Tensor rounded = (problem.weight.abs() > scale / 2).to(at::kDouble) * problem.weight.sign();
     EXPECT_GE(found, best * (1 - 1e-12)) << seed;

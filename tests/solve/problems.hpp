@@ -8,6 +8,7 @@
 #include <ATen/ops/randn.h>
 
 #include <cstdint>
+#include <string>
 
 #include "tercet/solve/solver.hpp"
 
@@ -32,8 +33,9 @@ inline LayerStatistics statistics_of(const at::Tensor& inputs) {
   return statistics;
 }
 
-inline FormatSpec spec_by(Granularity granularity, std::int64_t group = 16) {
-  return {NumberFormat::kTernary, granularity, group, TernaryRule::kCalibrated};
+inline FormatSpec spec_by(Granularity granularity, std::int64_t group = 16, const std::string& format = "ternary",
+                          bool symmetric = true) {
+  return {number_format(format), granularity, group, ScaleRule::kCalibrated, symmetric};
 }
 
 inline at::Tensor weights(std::uint64_t seed, std::int64_t rows, std::int64_t columns) {

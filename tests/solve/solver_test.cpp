@@ -43,7 +43,7 @@ TEST_P(SolveLayerBy, LosesFarLessOfTheOutputThanRoundingWhenInputsAreCorrelated)
       EXPECT_LT(energy, (sweeps == 0 ? 0.95 : 0.99) * last)
           << act_order << sweeps;  // compensation helps, and sweeps help again
       const double whole = test::output_energy(
-          weight, store_ternary({at::zeros_like(weight, at::kChar), solved.stored.scales}, spec), statistics);
+          weight, pack({at::zeros_like(weight, at::kChar), solved.stored.scales, {}}, spec), statistics);
       EXPECT_NEAR(solved.report.error, std::sqrt(energy / whole), 1e-9);
       EXPECT_DOUBLE_EQ(solved.report.error_rounding, rounded.report.error);
       last = energy;
@@ -71,8 +71,7 @@ TEST(SolveLayer, WithRoundingIsTheRuleItself) {
   options.method = SolveMethod::kRounding;
   const FormatSpec spec = spec_by(Granularity::kGroup);
   const LayerSolution solved = solve_layer(weight, statistics, spec, options);
-  const TernaryCalibration calibration{
-      calibrate_thresholds(weight, spec, statistics.mean_square), statistics.mean_square, {}};
+  const Calibration calibration = calibrate_format(weight, spec, statistics.mean_square);
   const StoredTensor expected = store(weight, spec, calibration);
   EXPECT_TRUE(at::equal(solved.stored.codes, expected.codes));
   EXPECT_TRUE(at::equal(solved.stored.scales, expected.scales));
@@ -145,7 +144,7 @@ TEST(SolveLayer, TakesInputsThatAreAlwaysZeroAsTheyCome) {
   const LayerSolution solved = solve_layer(weight, test::statistics_of(inputs), spec, {});
   EXPECT_EQ(solved.report.dead_inputs, 9);
   EXPECT_EQ(solved.report.method, "compensated");
-  const at::Tensor trits = unpack_trits(solved.stored);
+  const at::Tensor trits = unpack_levels(solved.stored);
   EXPECT_GT(trits.slice(1, 16, 24).abs().sum().item<std::int64_t>(), 0);  // rounded to the nearest, not lost
   const at::Tensor last = trits.slice(1, 16, 24).to(at::kFloat);
   EXPECT_TRUE(at::equal(last * weight.slice(1, 16, 24).sign(), last.abs()));
@@ -158,7 +157,7 @@ TEST(SolveLayer, RoundsALayerThatNeverSawAnInput) {
       solve_layer(weight, test::statistics_of(at::zeros({50, 24}, at::kDouble)), spec_by(Granularity::kGroup, 8), {});
   EXPECT_EQ(solved.report.method, "rounding");
   EXPECT_NE(solved.report.fallback.find("zero"), std::string::npos);
-  const double share = unpack_trits(solved.stored).abs().to(at::kDouble).mean().item<double>();
+  const double share = unpack_levels(solved.stored).abs().to(at::kDouble).mean().item<double>();
   EXPECT_GT(share, 0.4);
   EXPECT_LT(share, 0.8);
 }
@@ -189,9 +188,9 @@ TEST(SolveLayer, RefusesWhatItCannotSolve) {
   const at::Tensor weight = test::weights(14, 4, 16);
   LayerStatistics statistics = test::statistics_of(test::correlated_inputs(15, 50, 16));
   FormatSpec spec = spec_by(Granularity::kGroup);
-  spec.rule = TernaryRule::kAbsmean;
+  spec.rule = ScaleRule::kAbsmean;
   EXPECT_THROW(solve_layer(weight, statistics, spec, {}), DataError);
-  EXPECT_THROW(solve_layer(weight, statistics, FormatSpec{NumberFormat::kInt8}, {}), DataError);
+  EXPECT_THROW(solve_layer(weight, statistics, FormatSpec{number_format("float16")}, {}), DataError);
   statistics.second_moment = at::Tensor();
   EXPECT_THROW(solve_layer(weight, statistics, spec_by(Granularity::kGroup), {}), DataError);
 }

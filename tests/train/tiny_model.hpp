@@ -70,8 +70,10 @@ inline std::vector<ParameterPlan> ternary_plan(const Decoder& decoder) {
   for (const Parameter& parameter : decoder.parameters()) {
     FormatSpec spec;
     spec.group_size = 16;
-    if (is_block_linear(parameter.role)) spec.format = NumberFormat::kTernary;
-    if (parameter.role == Role::kEmbedding || parameter.role == Role::kHead) spec.format = NumberFormat::kInt8;
+    if (is_block_linear(parameter.role)) spec.format = number_format("ternary");
+    if (parameter.role == Role::kEmbedding || parameter.role == Role::kHead) {
+      spec = {number_format("int8"), Granularity::kChannel, 0, ScaleRule::kMinMax};
+    }
     plan.push_back({spec, {}});
   }
   return plan;

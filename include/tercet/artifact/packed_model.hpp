@@ -1,7 +1,7 @@
-// Artifacts: files another program loads. The packed model is the master; every other export is made from its trits.
+// Artifacts: files another program loads. The packed model is the master; every other export is made from its codes.
 //
 //   bitnet_quantized_model.pt     {format, version, config: {model, activation_bits}, quantization,
-//                                 state_dict, scale_factors, provenance}
+//                                 state_dict, scale_factors[, zero_points], provenance}
 //   bitnet_dequantized_fp16.pt    {name: fp16 tensor}: a plain state dict, the primary output of the seed
 //   hf/                           config.json, model.safetensors (fp16), tokenizer files, generation_config.json
 // Layouts: docs/formats.md.

@@ -45,15 +45,18 @@ struct CalibrationSection {
 };
 
 struct QuantizationSection {
+  std::string format = "ternary";     // ternary | ternary5 | int2 | int3 | int4 | int6 | int8
+  bool symmetric = true;              // integers: without zero points
   std::string granularity = "group";  // tensor | channel | group
   std::int64_t group_size = 128;
-  std::string rule = "calibrated";   // absmean | least_squares | calibrated
-  std::int64_t embedding_bits = 8;   // 16 | 8
-  std::int64_t head_bits = 8;        // 16 | 8 (untied heads)
-  std::int64_t activation_bits = 8;  // 8 | 16
-  std::vector<std::string> skip;     // patterns of parameter names kept in fp16 ("*" and "?")
-  std::string solver = "rounding";   // rounding | compensated
-  double solver_damping = 0.01;      // share of the mean of the second moment's diagonal
+  std::string rule = "calibrated";     // absmean | least_squares | min_max | calibrated
+  std::string embedding_bits = "8";    // 16 | 8 | 6 | 4 | ternary
+  std::string head_bits = "8";         // the same, of untied heads
+  std::int64_t table_group_size = 64;  // embedding and head below 8 bits
+  std::int64_t activation_bits = 8;    // 8 | 16
+  std::vector<std::string> skip;       // patterns of parameter names kept in fp16 ("*" and "?")
+  std::string solver = "rounding";     // rounding | compensated
+  double solver_damping = 0.01;        // share of the mean of the second moment's diagonal
   bool solver_act_order = true;
   std::int64_t solver_sweeps = 4;
   bool solver_sequential = true;  // blocks see the inputs that the quantized blocks before them give

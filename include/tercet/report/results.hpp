@@ -46,8 +46,9 @@ struct FineTuning {
 struct RunResults {
   std::string baseline = "fp32";  // gates.compression.baseline
   std::int64_t parameters = 0;
-  std::int64_t ternary_parameters = 0, zero_parameters = 0;  // weights stored as trits; those of them that are 0
-  std::int64_t layers_quantized = 0;                         // ternary matrices
+  std::int64_t quantized_parameters = 0;                     // weights inside the blocks stored in less than 16 bits
+  std::int64_t ternary_parameters = 0, zero_parameters = 0;  // those of them stored as trits; trits that are 0
+  std::int64_t layers_quantized = 0;                         // matrices inside the blocks in less than 16 bits
   std::int64_t layers_compressed = 0;                        // tensors stored in less than 16 bits
   std::uint64_t fp32_bytes = 0, fp16_bytes = 0, file_bytes = 0, packed_bytes = 0, dequantized_bytes = 0;
   Figures before, quantized, packed;      // original; before fine-tuning; re-read from the packed file at the end

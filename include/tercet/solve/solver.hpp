@@ -1,11 +1,11 @@
-// Starting points of ternary layers: trits, scales, and the masters that fine-tuning begins with.
+// Starting points of layers on a grid: levels, scales, zero points, and the masters that fine-tuning begins with.
 //
-//   rounding      the ternary rule of the format (quant/format.hpp); with `calibrated` threshold and scale are searched
-//                 for with errors weighted by the inputs
+//   rounding      the rule of the format (quant/format.hpp); with `calibrated`, thresholds and scales are searched for
+//                 with errors weighted by the inputs
 //   compensated   columns are fixed one after the other, and what rounding one loses is made good by those that follow:
 //                 the least error of the layer's output, tr((W - Q) H (W - Q)') with H = X'X, under that order (GPTQ,
 //                 Frantar et al. 2022, arXiv:2210.17323), scales fitted per block of columns just before they are
-//                 fixed; then sweeps that revisit every trit with all others held, and all scales of a row at once
+//                 fixed; then sweeps that revisit every level with all others held, and all scales of a row at once
 //
 // H + lambda I is factorised, lambda = damping * mean(diag H). When that fails, or its result is not finite, lambda is
 // raised tenfold up to `max_damping`; after that, or when compensation is no better than rounding, the layer takes the
@@ -60,12 +60,12 @@ nlohmann::json to_json(const LayerReport& report);
 
 struct LayerSolution {
   StoredTensor stored;
-  at::Tensor masters;  // float32 [out, in]; store(masters, spec, calibration) is `stored`
-  TernaryCalibration calibration;
+  at::Tensor masters;       // float32 [out, in]; store(masters, spec, calibration) is `stored`
+  Calibration calibration;  // ternary: thresholds and factors; integers: the scales and zero points, fixed
   LayerReport report;
 };
 
-// `weight` is [out, in] on the host. The format must be ternary, and its rule `calibrated` for compensation, which also
+// `weight` is [out, in] on the host. The format must be a grid, and its rule `calibrated` for compensation, which also
 // needs the second moment. Throws DataError otherwise, NumericError when weight or statistics hold NaN or Inf.
 LayerSolution solve_layer(const at::Tensor& weight, const LayerStatistics& statistics, const FormatSpec& spec,
                           const SolverOptions& options);

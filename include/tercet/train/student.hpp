@@ -20,7 +20,7 @@ struct TrainedParameter {
   Role role = Role::kNorm;
   bool input_first = false;        // stored [in, out]; quantized as [out, in]
   std::optional<FormatSpec> spec;  // nullopt: trained and kept in full precision
-  TernaryCalibration calibration;
+  Calibration calibration;
   at::Tensor master;  // float32
   at::Tensor seen;    // leaf of the forward pass; its grad() is the gradient. The master itself without a spec.
 };
@@ -28,7 +28,7 @@ struct TrainedParameter {
 // How each parameter of a model is to be stored, in the order of Decoder::parameters().
 struct ParameterPlan {
   std::optional<FormatSpec> spec;
-  TernaryCalibration calibration;
+  Calibration calibration;
 };
 
 class Student {

@@ -20,9 +20,9 @@ PackedModel small_model() {
   PackedModel model;
   model.config = parse_model_config(kConfig, "config.json");
   const at::Tensor weight = at::linspace(-1, 1, 64, at::kFloat).view({8, 8});
-  FormatSpec ternary{NumberFormat::kTernary, Granularity::kGroup, 4, TernaryRule::kAbsmean};
-  FormatSpec int8{NumberFormat::kInt8, Granularity::kChannel, 0, TernaryRule::kAbsmean};
-  FormatSpec half{NumberFormat::kFloat16, Granularity::kTensor, 0, TernaryRule::kAbsmean};
+  FormatSpec ternary{number_format("ternary"), Granularity::kGroup, 4, ScaleRule::kAbsmean};
+  FormatSpec int8{number_format("int8"), Granularity::kChannel, 0, ScaleRule::kMinMax};
+  FormatSpec half{number_format("float16"), Granularity::kTensor, 0, ScaleRule::kAbsmean};
   model.tensors.push_back({"model.embed_tokens.weight", "embedding", false, store(weight, int8, {})});
   model.tensors.push_back({"model.layers.0.mlp.up_proj.weight", "up", false, store(weight, ternary, {})});
   model.tensors.push_back({"model.norm.weight", "norm", false, store(weight[0], half, {})});
