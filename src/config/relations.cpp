@@ -17,6 +17,7 @@ class Relations {
   void check() {
     check_batches();
     check_calibration();
+    check_blockwise();
     check_text();
     check_folders();
     check_gates();
@@ -60,6 +61,13 @@ class Relations {
             {"training.tokens", "training.global_batch_tokens"},
             "must hold at least one step of training.global_batch_tokens (" +
                 print_value(training.global_batch_tokens) + "), not " + print_value(training.tokens));
+  }
+
+  void check_blockwise() {
+    const auto& blockwise = config_.blockwise;
+    require(!blockwise.enabled || blockwise.samples % blockwise.batch == 0, {"blockwise.samples", "blockwise.batch"},
+            "must be a multiple of blockwise.batch (" + print_value(blockwise.batch) + "), not " +
+                print_value(blockwise.samples));
   }
 
   void check_calibration() {
@@ -115,6 +123,7 @@ class Relations {
             "must be one of evaluation.tasks, '" + judged + "' is not");
     require(!judged.empty() || config_.gates.accuracy_metric == "acc", {"gates.accuracy.metric", "gates.accuracy.task"},
             "needs gates.accuracy.task: next-token accuracy has no other metric");
+  }
 
   void check_format() {
     const auto& quantization = config_.quantization;

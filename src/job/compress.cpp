@@ -83,6 +83,7 @@ CommandResult CompressJob::run() {
   stage("measure the original", [&] { measure_original(); });
   stage("calibrate", [&] { calibrate_layers(); });
   stage("quantize", [&] { quantize(); });
+  if (config_.blockwise.enabled) stage("tune blocks", [&] { tune_each_block(); });
   if (config_.training.enabled) stage("fine-tune", [&] { fine_tune(); });
   stage("pack", [&] { pack(); });
   stage("measure what was packed", [&] { measure_packed(); });

@@ -56,6 +56,7 @@ class CompressJob {
   void calibrate_layers();
   SolvingRun solving_run();
   void quantize();
+  void tune_each_block();
   void fine_tune();
   // compress_publish.cpp
   void pack();

@@ -71,6 +71,23 @@ void CompressJob::quantize() {
   record_evaluation("quantized", quantized_);
 }
 
+void CompressJob::tune_each_block() {
+  BlockwiseOptions options = blockwise_options(config_, runtime_.device());
+  options.done = work_.get();
+  options.stop = &stop_;
+  BlockwiseCallbacks callbacks;
+  callbacks.sample = [&](std::uint64_t index, std::span<std::int64_t> ids) { dataset_->training_sample(index, ids); };
+  callbacks.on_block = [&](const BlockReport& report) {
+    record("blockwise/error_before", report.block, report.error_before, "1");
+    record("blockwise/error_after", report.block, report.error_after, "1");
+  };
+  tune_blocks(comm_, *student_, original_->decoder, options, callbacks);
+  layers_ = describe_layers(*student_, statistics_, original_->decoder.parameters());
+  run_file_.layers(layers_);
+  quantized_ = evaluate_here("tuned by block", student_->decoder(), &original_->decoder);
+  record_evaluation("tuned by block", quantized_);
+}
+
 void CompressJob::fine_tune() {
   TrainerCallbacks callbacks;
   callbacks.sample = [&](std::uint64_t index, std::span<std::int64_t> ids) { dataset_->training_sample(index, ids); };

@@ -27,6 +27,22 @@ OptimizerOptions optimizer_options(const TrainingSection& training, bool bfloat1
 
 }  // namespace
 
+BlockwiseOptions blockwise_options(const JobConfig& config, const std::string& device) {
+  BlockwiseOptions options;
+  options.samples = config.blockwise.samples;
+  options.sequence_length = config.data.sequence_length;
+  options.sequences_per_step = config.blockwise.batch;
+  options.micro_batch = config.training.micro_batch;
+  options.epochs = config.blockwise.epochs;
+  options.bfloat16 = config.training.bfloat16 && has_bfloat16(device);
+  options.optimizer = optimizer_options(config.training, options.bfloat16);
+  options.optimizer.kind = "adamw";
+  options.optimizer.learning_rate = config.blockwise.learning_rate;
+  options.gradient_clip = config.training.gradient_clip;
+  options.bucket_bytes = static_cast<std::uint64_t>(config.distributed.bucket_mb * 1e6);
+  return options;
+}
+
 TrainerOptions training_options(const JobConfig& config, const std::string& device,
                                 const std::filesystem::path& checkpoints, const std::string& job_fingerprint) {
   const TrainingSection& training = config.training;

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "tercet/config/job_config.hpp"
+#include "tercet/train/blockwise.hpp"
 #include "tercet/train/trainer.hpp"
 
 namespace tercet::job {
@@ -12,5 +13,7 @@ namespace tercet::job {
 // `checkpoints` is the folder for them. Throws ConfigError when the budget is less than one step.
 TrainerOptions training_options(const JobConfig& config, const std::string& device,
                                 const std::filesystem::path& checkpoints, const std::string& job_fingerprint);
+
+BlockwiseOptions blockwise_options(const JobConfig& config, const std::string& device);
 
 }  // namespace tercet::job

@@ -56,6 +56,14 @@ at::Tensor Decoder::hidden_states(const at::Tensor& ids) const {
   return ForwardPass(*this).hidden_states(ids);
 }
 
+at::Tensor Decoder::embed(const at::Tensor& ids) const {
+  return ForwardPass(*this).stream_after(ids, 0).residual;
+}
+
+at::Tensor Decoder::block(int index, const at::Tensor& stream) const {
+  return ForwardPass(*this).block_after(stream, index);
+}
+
 void Decoder::run_blocks(const at::Tensor& ids, int blocks) const {
   ForwardPass(*this).stream_after(ids, blocks);
 }

@@ -38,6 +38,13 @@ ForwardPass::ForwardPass(const Decoder& decoder)
       type_(compute_type(decoder.parameters_.front().value)),
       no_autocast_(c10::autocast_dispatch_keyset) {}
 
+at::Tensor ForwardPass::block_after(const at::Tensor& stream, int index) const {
+  const PositionTables tables = decoder_.shared_->positions.get(config_, stream.size(1), stream.device());
+  Stream result{stream, {}};
+  block(decoder_.shared_->layout.blocks.at(static_cast<std::size_t>(index)), tables, result);
+  return result.residual + result.pending;
+}
+
 ForwardPass::Stream ForwardPass::stream_after(const at::Tensor& ids, int blocks) const {
   if (ids.dim() != 2)
     throw DataError("token ids must be [batch, positions]", std::to_string(ids.dim()) + " dimensions");

@@ -27,8 +27,9 @@ class ForwardPass {
   };
 
   Stream stream_after(const at::Tensor& ids, int blocks) const;
-  at::Tensor hidden_states(const at::Tensor& ids) const;  // [batch, positions, hidden]
-  at::Tensor head(const at::Tensor& hidden) const;        // [batch, positions, vocab]
+  at::Tensor hidden_states(const at::Tensor& ids) const;              // [batch, positions, hidden]
+  at::Tensor block_after(const at::Tensor& stream, int index) const;  // the stream after that block
+  at::Tensor head(const at::Tensor& hidden) const;                    // [batch, positions, vocab]
 
  private:
   const at::Tensor& value(std::size_t index) const { return decoder_.parameters_[index].value; }

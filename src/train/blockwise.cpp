@@ -5,6 +5,7 @@
 #include <ATen/ops/empty.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cmath>
@@ -193,7 +194,7 @@ class BlockTuning {
       }
     }
     requantize(parameters);
-    for (TrainedParameter& parameter : parameters) parameter.seen.mutable_grad() = {};
+    for (TrainedParameter& parameter : parameters) parameter.seen.mutable_grad() = at::Tensor();
     return schedule.total_steps;
   }
 
@@ -242,9 +243,9 @@ class BlockTuning {
   const BlockwiseCallbacks& callbacks_;
   at::Device device_;
   std::int64_t steps_per_epoch_;
-  ShardRange mine_;                            // of the sequences of each step
-  std::vector<at::Tensor> inputs_, targets_;   // per step of an epoch [sequences, positions, hidden]
-  double target_square_ = 0;                   // sum over all samples and ranks
+  ShardRange mine_;                           // of the sequences of each step
+  std::vector<at::Tensor> inputs_, targets_;  // per step of an epoch [sequences, positions, hidden]
+  double target_square_ = 0;                  // sum over all samples and ranks
 };
 
 }  // namespace

@@ -36,9 +36,9 @@ Student::Student(Decoder decoder, const std::vector<ParameterPlan>& plan) : deco
   requantize();
 }
 
-void Student::requantize() {
+void requantize(std::vector<TrainedParameter>& parameters) {
   const at::NoGradGuard no_grad;
-  for (TrainedParameter& parameter : parameters_) {
+  for (TrainedParameter& parameter : parameters) {
     if (!parameter.spec) continue;
     if (parameter.input_first) {
       const at::Tensor matrix = as_output_first(parameter.master, true);
@@ -49,6 +49,10 @@ void Student::requantize() {
       fake_quantize(parameter.master, *parameter.spec, parameter.calibration, parameter.seen.detach());
     }
   }
+}
+
+void Student::requantize() {
+  tercet::requantize(parameters_);
 }
 
 std::vector<at::Tensor> Student::copy_masters() const {

@@ -89,6 +89,14 @@ struct TrainingSection {
   std::int64_t patience = 0;         // evaluations without improvement before stopping; 0: never
 };
 
+struct BlockwiseSection {
+  bool enabled = false;
+  std::int64_t samples = 512;   // sequences
+  std::int64_t batch = 8;       // sequences of one step over all ranks
+  std::int64_t epochs = 4;      // over the samples, for each block
+  double learning_rate = 5e-4;  // AdamW
+};
+
 struct EvaluationSection {
   std::int64_t sequence_length = 256;
   std::int64_t windows = 200;  // 0: all
@@ -162,6 +170,7 @@ struct JobConfig {
   ModelSection model;
   DataSection data;
   CalibrationSection calibration;
+  BlockwiseSection blockwise;
   QuantizationSection quantization;
   TrainingSection training;
   EvaluationSection evaluation;

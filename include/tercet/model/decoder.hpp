@@ -75,6 +75,11 @@ class Decoder {
   at::Tensor forward(const at::Tensor& ids) const;
   // As forward, without the head: the final normalised hidden states [batch, positions, hidden].
   at::Tensor hidden_states(const at::Tensor& ids) const;
+  // The parts of forward(), for those who go block by block: the residual stream [batch, positions, hidden] before the
+  // first block, and after block `index` when it was `stream` before it. The last one's result goes through the final
+  // norm before head() takes it.
+  at::Tensor embed(const at::Tensor& ids) const;
+  at::Tensor block(int index, const at::Tensor& stream) const;
   // Runs the first `blocks` blocks alone, for what observers see.
   void run_blocks(const at::Tensor& ids, int blocks) const;
   at::Tensor head(const at::Tensor& hidden) const;

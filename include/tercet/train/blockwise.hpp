@@ -1,6 +1,6 @@
 // Block-wise fine-tuning: block after block learns to put out what the original's block puts out, on what the quantized
-// blocks before it give it (BRECQ, Li et al. 2021, eq. 10; Block-AP of EfficientQAT, Chen et al. 2024). No step computes
-// more than one block, and no gradient leaves it.
+// blocks before it give it (BRECQ, Li et al. 2021, eq. 10; Block-AP of EfficientQAT, Chen et al. 2024). No step
+// computes more than one block, and no gradient leaves it.
 #pragma once
 
 #include <cstdint>

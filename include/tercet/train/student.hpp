@@ -51,6 +51,8 @@ class Student {
   std::vector<TrainedParameter> parameters_;
 };
 
+void requantize(std::vector<TrainedParameter>& parameters);
+
 // The matrix as quantization sees it: [out, in], whatever the layout of the model.
 at::Tensor as_output_first(const at::Tensor& value, bool input_first);
 

@@ -1,0 +1,113 @@
+#include "tercet/train/blockwise.hpp"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/allclose.h>
+#include <ATen/ops/equal.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "support/scratch_folder.hpp"
+#include "tercet/base/error.hpp"
+#include "train/tiny_model.hpp"
+
+namespace tercet {
+namespace {
+
+BlockwiseOptions short_tuning() {
+  BlockwiseOptions options;
+  options.samples = 16;
+  options.sequence_length = 16;
+  options.sequences_per_step = 8;
+  options.micro_batch = 4;
+  options.epochs = 20;
+  options.bfloat16 = false;
+  options.optimizer.kind = "adamw";
+  options.optimizer.learning_rate = 2e-3;
+  options.optimizer.beta2 = 0.95;
+  return options;
+}
+
+std::vector<BlockReport> tune(Student& student, const Decoder& original, const BlockwiseOptions& options) {
+  const auto comm = make_self_communicator();
+  BlockwiseCallbacks callbacks;
+  callbacks.sample = test::counting_sample;
+  return tune_blocks(*comm, student, original, options, callbacks);
+}
+
+TEST(BlockTuning, BringsTheOutputsOfEachBlockNearerToTheOriginals) {
+  for (const Family family : {Family::kLlama, Family::kGpt2, Family::kGptNeox}) {
+    const Decoder original = Decoder::random(test::tiny_config(family), 1);
+    Student student = test::ternary_student(1, family);
+    const std::vector<BlockReport> reports = tune(student, original, short_tuning());
+    ASSERT_EQ(reports.size(), 2u);
+    for (const BlockReport& report : reports) {
+      EXPECT_GT(report.error_before, 0) << report.block;
+      EXPECT_LT(report.error_after, 0.9 * report.error_before)
+          << "block " << report.block << " of " << to_string(family);
+      EXPECT_EQ(report.steps, 40);
+    }
+  }
+}
+
+TEST(BlockTuning, GoesByTheStreamThatAWholeForwardPassHas) {
+  const Decoder original = Decoder::random(test::tiny_config(), 1);
+  const at::Tensor ids = test::counting_batch(0, 2, 16);
+  at::Tensor stream = original.embed(ids);
+  for (int block = 0; block < 2; ++block) stream = original.block(block, stream);
+  // The final norm of a model that was drawn has weights of one.
+  const at::Tensor rms = stream.square().mean(-1, true).add(original.config().norm_epsilon).rsqrt();
+  EXPECT_TRUE(at::allclose(stream * rms, original.hidden_states(ids), 1e-4, 1e-5));
+}
+
+TEST(BlockTuning, LeavesAloneWhatItCannotImprove) {
+  const Decoder original = Decoder::random(test::tiny_config(), 1);
+  Student student = test::plain_student(1);
+  const std::vector<at::Tensor> masters = student.copy_masters();
+  for (const BlockReport& report : tune(student, original, short_tuning())) {
+    EXPECT_EQ(report.error_before, 0);
+    EXPECT_EQ(report.error_after, 0);
+  }
+  for (std::size_t i = 0; i < masters.size(); ++i) {
+    EXPECT_TRUE(at::equal(student.parameters()[i].master.detach(), masters[i])) << student.parameters()[i].name;
+  }
+}
+
+TEST(BlockTuning, TouchesNothingOutsideTheBlocks) {
+  const Decoder original = Decoder::random(test::tiny_config(), 1);
+  Student student = test::ternary_student(1);
+  const std::vector<at::Tensor> masters = student.copy_masters();
+  tune(student, original, short_tuning());
+  for (std::size_t i = 0; i < masters.size(); ++i) {
+    const TrainedParameter& parameter = student.parameters()[i];
+    EXPECT_FALSE(parameter.seen.grad().defined()) << parameter.name;
+    if (student.decoder().parameters()[i].layer >= 0) continue;
+    EXPECT_TRUE(at::equal(parameter.master.detach(), masters[i])) << parameter.name;
+  }
+}
+
+TEST(BlockTuning, GoesOnAfterTheBlocksThatAnEarlierAttemptFinished) {
+  const test::ScratchFolder scratch;
+  const auto comm = make_self_communicator();
+  const Decoder original = Decoder::random(test::tiny_config(), 1);
+  BlockwiseOptions options = short_tuning();
+  std::vector<at::Tensor> masters;
+  std::vector<BlockReport> first, second;
+  for (std::vector<BlockReport>* reports : {&first, &second}) {
+    WorkLog log(*comm, scratch.path() / "work", "a test");
+    options.done = &log;
+    Student student = test::ternary_student(1);
+    *reports = tune(student, original, options);
+    if (masters.empty()) masters = student.copy_masters();
+    for (std::size_t i = 0; i < masters.size(); ++i) {
+      EXPECT_TRUE(at::equal(student.parameters()[i].master.detach(), masters[i])) << student.parameters()[i].name;
+    }
+  }
+  for (std::size_t i = 0; i < first.size(); ++i) {
+    EXPECT_EQ(second[i].steps, 0);
+    EXPECT_EQ(second[i].error_after, first[i].error_after);
+  }
+}
+
+}  // namespace
+}  // namespace tercet
