@@ -190,8 +190,10 @@ CommandResult CompressJob::judge_and_publish() {
 }
 
 // The job may have been killed between its publication and its last word.
-void CompressJob::settle_status() const {
+void CompressJob::settle() const {
   if (!comm_.is_root()) return;
+  std::error_code ignored;
+  fs::remove_all(directory_.work(), ignored);
   const auto status = read_status(directory_.path());
   const std::string state = status ? status->value("state", "") : "";
   if (state == "passed" || state == "gate_failed") return;
@@ -210,7 +212,7 @@ CommandResult CompressJob::finished() const {
   });
   log::info("this run is complete; its results are shown again");
   const nlohmann::json known = nlohmann::json::parse(text);
-  settle_status();
+  settle();
   const ExitCode code = known.at("passed").get<bool>() ? ExitCode::kPassed : ExitCode::kGateFailed;
   return {code, known.at("report"), known.at("text").get<std::string>()};
 }

@@ -73,6 +73,21 @@ MemoryStage fine_tuning(const PlannedJob& job, std::uint64_t weights) {
   return stage;
 }
 
+MemoryStage block_tuning(const PlannedJob& job, std::uint64_t weights) {
+  const auto& blockwise = job.config.blockwise;
+  const ModelConfig& model = job.model.decoder.config();
+  const std::int64_t steps = blockwise.samples / blockwise.batch;
+  const std::int64_t sequences = steps * ((blockwise.batch + job.ranks - 1) / job.ranks);
+  const std::int64_t streams = 2 * 4 * sequences * job.config.data.sequence_length * model.hidden_size;
+  return {"tune blocks",
+          {{"original", weights},
+           {"masters", weights},
+           {"seen values", weights},
+           {"residual streams of the tuning sequences", static_cast<std::uint64_t>(streams)},
+           {"a block with its gradients and optimizer", 4 * weights / static_cast<std::uint64_t>(model.layers)},
+           {"activations of a micro-batch", training_activations(job) / static_cast<std::uint64_t>(model.layers)}}};
+}
+
 }  // namespace
 
 std::uint64_t MemoryStage::total() const {
@@ -91,6 +106,7 @@ MemoryPlan plan_memory(const PlannedJob& job, std::uint64_t process_bytes) {
   MemoryPlan plan;
   plan.process = process_bytes;
   plan.stages.push_back({"calibrate", {{"original", weights}, {"second moments", second_moments(job)}}});
+  if (job.config.blockwise.enabled) plan.stages.push_back(block_tuning(job, weights));
   if (training) plan.stages.push_back(fine_tuning(job, weights));
   plan.stages.push_back({"measure what was packed",
                          {{"original", weights},

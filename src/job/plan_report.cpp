@@ -85,10 +85,13 @@ json time_json(const TimePlan& time) {
     inputs.push_back({{"name", input.name}, {"value", input.value}, {"unit", input.unit}, {"origin", input.origin}});
   }
   for (const StepCost& cost : time.steps) scaling.push_back(step_json(cost));
-  return {
-      {"inputs", inputs},
-      {"scaling", scaling},
-      {"seconds", {{"calibrate", time.calibrate_s}, {"evaluate", time.evaluate_s}, {"fine-tune", time.fine_tune_s}}}};
+  return {{"inputs", inputs},
+          {"scaling", scaling},
+          {"seconds",
+           {{"calibrate", time.calibrate_s},
+            {"tune blocks", time.tune_blocks_s},
+            {"evaluate", time.evaluate_s},
+            {"fine-tune", time.fine_tune_s}}}};
 }
 
 std::string heading(const PlannedJob& job, const Plan& plan) {
@@ -164,6 +167,7 @@ std::string scaling_rows(const TimePlan& time) {
 std::string time_text(const PlannedJob& job, const TimePlan& time) {
   if (time.steps.empty()) return "no fine-tuning\n";
   return inputs_table(time) + scaling_rows(time) + "about " + format_duration(time.calibrate_s) + " to calibrate, " +
+         (time.tune_blocks_s > 0 ? format_duration(time.tune_blocks_s) + " to tune blocks, " : "") +
          format_duration(time.fine_tune_s) + " to fine-tune (" + std::to_string(job.training.schedule.total_steps) +
          " steps), " + format_duration(time.evaluate_s) +
          " to measure; loading, tokenizing and packing come on top (docs/scaling.md)\n";

@@ -145,6 +145,17 @@ std::int64_t share_of_first(std::uint64_t items, int ranks) {
   return static_cast<std::int64_t>(shards_of_rank(items, 0, ranks).end);
 }
 
+// Of one rank: forward and backward passes of the student in every epoch, and five forward passes besides, of original
+// and student, together as long as those of whole models.
+double block_tuning_seconds(const PlannedJob& job, const Inputs& inputs) {
+  const auto& blockwise = job.config.blockwise;
+  if (!blockwise.enabled) return 0;
+  const std::int64_t steps = blockwise.samples / blockwise.batch;
+  const std::int64_t sequences = share_of_first(static_cast<std::uint64_t>(blockwise.batch), job.ranks);
+  return static_cast<double>((3 * blockwise.epochs + 5) * steps) *
+         inputs.forward_seconds(sequences, job.config.data.sequence_length);
+}
+
 }  // namespace
 
 TimePlan plan_time(Communicator& comm, const PlannedJob& job, const DiskPlan& disk, int ranks_per_node,
@@ -169,6 +180,7 @@ TimePlan plan_time(Communicator& comm, const PlannedJob& job, const DiskPlan& di
   const double slower = slowdown(inputs.costs, job.ranks);
   plan.calibrate_s = slower * passes * static_cast<double>(share_of_first(items.calibration_shards, job.ranks)) *
                      inputs.forward_seconds(std::max<std::int64_t>(1, samples), job.config.data.sequence_length);
+  plan.tune_blocks_s = slower * block_tuning_seconds(job, inputs);
   plan.evaluate_s =
       slower * kEvaluationPasses * inputs.costs.seconds_per_evaluation_batch *
       static_cast<double>(share_of_first(batch_count(items.evaluation_windows, items.evaluation_batch), job.ranks));
