@@ -10,8 +10,9 @@ from driving import PACKED, check, check_equal, status_of, storages
 
 END_S = 60  # a job with a dead rank, or one that was asked to stop, must be gone by then
 # A job of seconds that writes checkpoints often. The text is tokenized in each run anew.
-SETTINGS = {"training__tokens": 40 * 1024, "checkpoint__every_steps": 4, "training__evaluate_every": 10,
-            "quantization__solver": "compensated", "blockwise__enabled": "true", "blockwise__samples": 32}
+SETTINGS = {"training__tokens": 40 * 1024, "checkpoint__every_steps": 4, "training__evaluate_every": 10}
+# With these every stage has something to do.
+SOLVED_AND_TUNED = {"quantization__solver": "compensated", "blockwise__enabled": "true", "blockwise__samples": 32}
 STAGES = ["load the model", "prepare the text", "measure the original", "calibrate", "quantize", "tune blocks",
           "fine-tune", "pack", "measure what was packed", "check the handoff", "judge and publish"]
 

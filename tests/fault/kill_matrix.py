@@ -8,7 +8,8 @@ import random
 import time
 
 from driving import check, main
-from interrupting import STAGES, Reference, arguments_of, must_come_to, signal_rank, wait_for_stage, wait_until_gone
+from interrupting import (SOLVED_AND_TUNED, STAGES, Reference, arguments_of, must_come_to, signal_rank, wait_for_stage,
+                          wait_until_gone)
 
 KILLS = int(os.environ.get("TERCET_KILLS", "50"))
 SEED = int(os.environ.get("TERCET_SEED", "20261125"))
@@ -21,7 +22,7 @@ class Campaign:
     def __init__(self, shop, ranks):
         self.shop, self.ranks = shop, ranks
         self.chance = random.Random(SEED + ranks)
-        self.reference = Reference(shop, ranks)
+        self.reference = Reference(shop, ranks, **SOLVED_AND_TUNED)
         self.kills = {stage: 0 for stage in STAGES}
         self.runs = 0
 
@@ -33,7 +34,7 @@ class Campaign:
         """One run, killed once in each stage on its way, then left to finish."""
         self.runs += 1
         run = self.shop.folder / f"killed-{self.ranks}-{self.runs}"
-        command = arguments_of(self.shop, run)
+        command = arguments_of(self.shop, run, **SOLVED_AND_TUNED)
         for attempt, stage in enumerate(STAGES, 1):
             if not self.killed(run, command, attempt, stage):
                 break  # it was faster than the dice, and is complete

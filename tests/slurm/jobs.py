@@ -18,7 +18,7 @@ from cluster import Cluster, wait_until
 from driving import PACKED, PROJECT, QUICK, Skipped, Workshop, check, outcome, sets, storages
 
 PATIENCE_S = 150  # for anything a job does; seconds on an idle machine
-STEPS, EVERY = 300, 10  # seconds, on a fast machine too: time to be stopped in
+STEPS, EVERY = 200, 10  # seconds, on a fast machine too: time to be stopped in
 SETTINGS = {"training__tokens": STEPS * 1024, "checkpoint__every_steps": EVERY}
 
 
