@@ -79,7 +79,7 @@ class CompressJob {
   nlohmann::json metadata(const Verdict& verdict) const;
   RunResults results() const;
   Measurements measurements(const RunResults& results) const;
-  void settle() const;  // what is left to do after the publication
+  void settle() const;             // what is left to do after the publication
   CommandResult finished() const;  // of a run directory that has its verdict already
   void say_status(const std::string& state, const std::string& sentence, std::optional<ExitCode> code = {},
                   const std::optional<Verdict>& verdict = {}) const;
