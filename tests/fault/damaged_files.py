@@ -33,13 +33,16 @@ def cut(file, size):
     file.write_bytes(file.read_bytes()[:size])
 
 
-def flip_in_a_tensor(file):
-    """One bit of the largest; what lies between the tensors is HDF5's own, and the state is sound without it."""
-    tensors = json.loads((file.parent / "manifest.json").read_text())["tensors"]
-    place = max(tensors, key=lambda tensor: sum(part["count"] for part in tensor["slices"]))["position"] + 42
+def flip(file, place):
     content = bytearray(file.read_bytes())
     content[place] ^= 0x10
     file.write_bytes(content)
+
+
+def flip_in_a_tensor(file):
+    """One bit of the largest; what lies between the tensors is HDF5's own, and the state is sound without it."""
+    tensors = json.loads((file.parent / "manifest.json").read_text())["tensors"]
+    flip(file, max(tensors, key=lambda tensor: sum(part["count"] for part in tensor["slices"]))["position"] + 42)
 
 
 def must_go_on(shop, name, damage, words=()):
