@@ -70,11 +70,21 @@ bool stays_inside(std::string_view table) {
   return replacements.back() == '\0' && Walk(std::move(units), replacements.size()).stays_inside();
 }
 
+// The library builds an index of the pieces that throws for these where nothing may be thrown.
+bool has_zero_byte(std::string_view piece_message) {
+  MessageReader piece(piece_message);
+  while (piece.next()) {
+    if (piece.field() == 1 && piece.bytes().find('\0') != std::string_view::npos) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
-std::string problem_with_rules(std::string_view model_proto) {
+std::string problem_with_model(std::string_view model_proto) {
   MessageReader model(model_proto);
   while (model.next()) {
+    if (model.field() == 1 && has_zero_byte(model.bytes())) return "one of its pieces has a zero byte";
     if (model.field() != 3 && model.field() != 5) continue;  // normalizer_spec, denormalizer_spec
     MessageReader rules(model.bytes());
     while (rules.next()) {

@@ -25,7 +25,7 @@ class SentencePieceTokenizer : public Tokenizer {
   SentencePieceTokenizer(const std::filesystem::path& path, const std::string& eos_entry) : file_(path.string()) {
     const std::string content = read_file(path, kLargestModel);
     hash_ = sha256_hex(content);
-    if (const std::string problem = problem_with_rules(content); !problem.empty()) {
+    if (const std::string problem = problem_with_model(content); !problem.empty()) {
       throw DataError("'" + file_ + "' is not a SentencePiece model", problem);
     }
     // Of an empty file the library makes a model without entries.

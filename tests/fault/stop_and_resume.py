@@ -104,13 +104,13 @@ def another_number_of_ranks_trains_on_within_rounding(shop):
         run = shop.folder / f"from-2-to-{ranks}"
         stop_at(shop, run, 2, "fine-tune", lambda job: signal_rank(job, shop.program, 0, signal.SIGUSR1))
         finish(shop, run, ranks)
-        losses = {line["step"]: line["value"] for line in journal(run, "metric") if line["name"] == "training/loss"}
-        known = {line["step"]: line["value"]
-                 for line in journal(shop.folder / "alone-2", "metric") if line["name"] == "training/loss"}
+        name = "training/cross_entropy"  # the divergence itself, which is trained on, is near zero and mostly rounding
+        losses = {line["step"]: line["value"] for line in journal(run, "metric") if line["name"] == name}
+        known = {line["step"]: line["value"] for line in journal(shop.folder / "alone-2", "metric") if line["name"] == name}
         check_equal(sorted(losses), sorted(known), "steps")
         for step, loss in known.items():
-            # A weight at a threshold may fall on the other side; late losses are near zero.
-            check(abs(losses[step] - loss) <= 1e-2 * loss + 5e-5, f"loss of step {step} on {ranks} ranks: "
+            # A weight at a threshold may fall on the other side; another batch would differ by some percent.
+            check(abs(losses[step] - loss) <= 1e-3 * loss, f"loss of step {step} on {ranks} ranks: "
                   f"{losses[step]} instead of {loss}")
         check_close(outcome_of(run)["figures"]["packed"]["perplexity"], alone.outcome["figures"]["packed"]["perplexity"],
                     1e-2, "perplexity")

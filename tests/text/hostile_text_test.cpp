@@ -143,7 +143,7 @@ std::vector<std::uint32_t> one_rule(std::uint32_t next, std::uint32_t value) {
 TEST(SentencePieceRules, AreGivenToTheLibraryOnlyIfTheyStayInTheirTable) {
   const std::string replacements("an", 3);
   const auto problem = [&](const std::vector<std::uint32_t>& units, const std::string& texts) {
-    return text::problem_with_rules(model_with_rules(units, texts));
+    return text::problem_with_model(model_with_rules(units, texts));
   };
   EXPECT_EQ(problem(one_rule(0x200, 0), replacements), "");
   EXPECT_MENTIONS(problem(one_rule(0x200, 3), replacements), "lead out");
@@ -152,8 +152,17 @@ TEST(SentencePieceRules, AreGivenToTheLibraryOnlyIfTheyStayInTheirTable) {
       << "a circle: more rules at one place than there is room for";
   EXPECT_MENTIONS(problem(one_rule(0x200, 0), "an"), "lead out") << "a replacement without an end";
   EXPECT_MENTIONS(problem({}, replacements), "lead out");
-  EXPECT_MENTIONS(text::problem_with_rules(model_with_rules(one_rule(0x200, 0), replacements) + "\x0b"),
+  EXPECT_MENTIONS(text::problem_with_model(model_with_rules(one_rule(0x200, 0), replacements) + "\x0b"),
                   "unknown kind");
+}
+
+TEST(SentencePiecePieces, WithAZeroByteAreRefusedBeforeTheLibraryEndsTheProgram) {
+  const auto model_with = [](const std::string& piece) {
+    const std::string message = "\x0a" + std::string(1, static_cast<char>(piece.size())) + piece;
+    return "\x0a" + std::string(1, static_cast<char>(message.size())) + message;
+  };
+  EXPECT_EQ(text::problem_with_model(model_with("a piece")), "");
+  EXPECT_MENTIONS(text::problem_with_model(model_with(std::string("a\0b", 3))), "zero byte");
 }
 
 TEST(SourcePattern, WithManyStarsIsMatchedInNoTime) {
