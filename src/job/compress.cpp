@@ -106,13 +106,18 @@ void CompressJob::record_evaluation(const std::string& when, const Evaluation& e
             format_fixed(evaluation.top1_accuracy, 4));
 }
 
-Evaluation CompressJob::evaluate_here(const std::string& name, const Decoder& model, const Decoder* reference) {
+EvaluationOptions CompressJob::evaluation_options(const std::string& name) {
   EvaluationOptions options;
   options.batch = config_.evaluation.batch;
-  options.name = "evaluate/" + name + "/" + std::to_string(options.batch);
+  options.name = name;
   options.done = work_.get();
   options.stop = &stop_;
-  return evaluate(comm_, model, windows_, options, reference);
+  return options;
+}
+
+Evaluation CompressJob::evaluate_here(const std::string& name, const Decoder& model, const Decoder* reference) {
+  const std::string unit = "evaluate/" + name + "/" + std::to_string(config_.evaluation.batch);
+  return evaluate(comm_, model, windows_, evaluation_options(unit), reference);
 }
 
 double CompressJob::selection_loss() {

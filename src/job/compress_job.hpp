@@ -70,6 +70,7 @@ class CompressJob {
   void record_bad_step(const BadStep& bad);
   void record(const std::string& name, std::int64_t step, double value, const std::string& unit);
   void record_evaluation(const std::string& when, const Evaluation& evaluation);
+  EvaluationOptions evaluation_options(const std::string& name);  // `name` prefixes its finished units
   // `name` says what is measured, with all that the figures depend on besides the run's settings and inputs.
   Evaluation evaluate_here(const std::string& name, const Decoder& model, const Decoder* reference);
   double selection_loss();  // of the student as it is

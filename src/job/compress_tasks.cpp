@@ -25,11 +25,7 @@ void CompressJob::prepare_tasks() {
 void CompressJob::measure_tasks(const std::string& when, const std::string& name, const Decoder& model,
                                 TaskResult TaskFigures::*place) {
   const TaskTokens tokens{*original_->tokenizer, special_tokens_};
-  EvaluationOptions options;
-  options.batch = config_.evaluation.batch;
-  options.name = name;
-  options.done = work_.get();
-  options.stop = &stop_;
+  const EvaluationOptions options = evaluation_options(name);
   for (std::size_t i = 0; i < tasks_.size(); ++i) {
     const TaskResult result = result_of(evaluate_task(comm_, model, tokens, tasks_[i], options));
     task_figures_[i].*place = result;

@@ -76,12 +76,6 @@ json more_metrics(const RunResults& results) {
       {"zero_params", results.zero_parameters}};
 }
 
-json tasks_to_json(const RunResults& results) {
-  json list = json::array();
-  for (const TaskFigures& task : results.tasks) list.push_back(to_json(task));
-  return list;
-}
-
 }  // namespace
 
 json compression_metrics(const RunResults& results, const Verdict& verdict) {
@@ -165,7 +159,7 @@ json compression_metadata(const MetadataInput& input) {
           {"metrics", compression_metrics(results, input.verdict)},
           {"metric_definitions", metric_definitions()},
           {"more_metrics", more_metrics(results)},
-          {"tasks", tasks_to_json(results)},
+          {"tasks", to_json(results.tasks)},
           {"gates", gates_to_json(input.verdict)},
           {"config", input.config},
           {"quantization", input.quantization},

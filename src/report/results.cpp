@@ -57,12 +57,6 @@ TaskFigures task_from_json(const json& object) {
           task_result_from_json(object.at("packed"))};
 }
 
-json tasks_to_json(const std::vector<TaskFigures>& tasks) {
-  json list = json::array();
-  for (const TaskFigures& task : tasks) list.push_back(to_json(task));
-  return list;
-}
-
 json to_json(const std::optional<FineTuning>& fine_tuning) {
   if (!fine_tuning) return {};
   return {{"steps", fine_tuning->steps}, {"epochs", fine_tuning->epochs}, {"seconds", fine_tuning->seconds}};
@@ -150,6 +144,12 @@ json to_json(const TaskFigures& figures) {
           {"packed", to_json(figures.packed)}};
 }
 
+json to_json(const std::vector<TaskFigures>& tasks) {
+  json list = json::array();
+  for (const TaskFigures& task : tasks) list.push_back(to_json(task));
+  return list;
+}
+
 json to_json(const RunResults& results) {
   return {{"baseline", results.baseline},
           {"parameters", results.parameters},
@@ -169,7 +169,7 @@ json to_json(const RunResults& results) {
           {"codec_agreement", optional_to_json(results.codec_agreement)},
           {"gradient_flow", optional_to_json(results.gradient_flow)},
           {"handoff", optional_to_json(results.handoff)},
-          {"tasks", tasks_to_json(results.tasks)},
+          {"tasks", to_json(results.tasks)},
           {"accuracy_task", results.accuracy_task},
           {"accuracy_metric", results.accuracy_metric},
           {"fine_tuning", to_json(results.fine_tuning)}};

@@ -18,6 +18,7 @@
 #include "tercet/store/unit_bytes.hpp"
 #include "tercet/text/dataset.hpp"
 #include "tercet/train/gradient_buckets.hpp"
+#include "tercet/train/schedule.hpp"
 
 namespace tercet {
 namespace {
@@ -95,7 +96,7 @@ class BlockTuning {
       keep(block, parameters);
       report.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
     }
-    advance_inputs(block);
+    advance(inputs_, student_.decoder(), block);
     return report;
   }
 
@@ -119,51 +120,38 @@ class BlockTuning {
     requantize(parameters);
   }
 
-  at::Tensor forward(const Decoder& model, int block, const at::Tensor& stream) const {
-    const train::AutocastScope autocast(device_.type(), options_.bfloat16);
-    return model.block(block, stream);
-  }
-
+  // Calls take(first sequence, one past the last) for each micro-batch of a step's sequences on this rank.
   template <typename Take>
-  void for_micro_batches(std::int64_t step, Take take) const {
-    const auto& stream = inputs_[static_cast<std::size_t>(step)];
-    for (std::int64_t begin = 0; begin < stream.size(0); begin += options_.micro_batch) {
-      const std::int64_t end = std::min(stream.size(0), begin + options_.micro_batch);
-      take(step, begin, end);
+  void for_micro_batches(Take take) const {
+    const auto count = static_cast<std::int64_t>(mine_.end - mine_.begin);
+    for (std::int64_t begin = 0; begin < count; begin += options_.micro_batch) {
+      take(begin, std::min(count, begin + options_.micro_batch));
     }
   }
 
   // In the original's streams, which become those after the block.
   void advance_targets(int block) {
-    const at::NoGradGuard no_grad;
-    advance(targets_, [&](const at::Tensor& stream) { return original_.block(block, stream); });
+    advance(targets_, original_, block);
     std::array<double, 1> sum{};
     for (const at::Tensor& stream : targets_) sum[0] += stream.square().sum(at::kDouble).item<double>();
     comm_.all_reduce(std::span<double>(sum), Reduce::kSum);
     target_square_ = sum[0];
   }
 
-  void advance_inputs(int block) {
+  void advance(std::vector<at::Tensor>& streams, const Decoder& model, int block) const {
     const at::NoGradGuard no_grad;
-    advance(inputs_, [&](const at::Tensor& stream) { return student_.decoder().block(block, stream); });
-  }
-
-  template <typename Block>
-  void advance(std::vector<at::Tensor>& streams, Block block) {
     for (at::Tensor& stream : streams) {
-      for (std::int64_t begin = 0; begin < stream.size(0); begin += options_.micro_batch) {
-        const std::int64_t end = std::min(stream.size(0), begin + options_.micro_batch);
-        stream.slice(0, begin, end).copy_(block(stream.slice(0, begin, end)));
-      }
+      for_micro_batches([&](std::int64_t begin, std::int64_t end) {
+        stream.slice(0, begin, end).copy_(model.block(block, stream.slice(0, begin, end)));
+      });
     }
   }
 
   double error_of(int block) {
     const at::NoGradGuard no_grad;
     std::array<double, 1> sum{};
-    for (std::int64_t step = 0; step < steps_per_epoch_; ++step) {
-      for_micro_batches(step, [&](std::int64_t which, std::int64_t begin, std::int64_t end) {
-        const auto i = static_cast<std::size_t>(which);
+    for (std::size_t i = 0; i < inputs_.size(); ++i) {
+      for_micro_batches([&](std::int64_t begin, std::int64_t end) {
         const at::Tensor output = student_.decoder().block(block, inputs_[i].slice(0, begin, end));
         sum[0] += (output - targets_[i].slice(0, begin, end)).square().sum(at::kDouble).item<double>();
       });
@@ -181,11 +169,10 @@ class BlockTuning {
     const std::unique_ptr<Optimizer> optimizer = make_optimizer(parameters, options_.optimizer, comm_.size());
     ScheduleOptions schedule;
     schedule.total_steps = options_.epochs * steps_per_epoch_;
-    schedule.decay = options_.decay;
     for (std::int64_t step = 0; step < schedule.total_steps; ++step) {
       requantize(parameters);
       buckets.zero();
-      backward(block, step % steps_per_epoch_, buckets);
+      backward(block, static_cast<std::size_t>(step % steps_per_epoch_), buckets);
       buckets.finish();
       const double norm = clip_gradients(parameters, options_.gradient_clip);
       if (std::isfinite(norm)) optimizer->step(comm_, learning_rate_factor(schedule, step));
@@ -199,13 +186,16 @@ class BlockTuning {
   }
 
   // Of the mean square error, in units of the original's mean square.
-  void backward(int block, std::int64_t step, GradientBuckets& buckets) {
+  void backward(int block, std::size_t step, GradientBuckets& buckets) {
     const double scale = static_cast<double>(steps_per_epoch_) / target_square_;
-    for_micro_batches(step, [&](std::int64_t which, std::int64_t begin, std::int64_t end) {
-      const auto i = static_cast<std::size_t>(which);
-      if (end == inputs_[i].size(0)) buckets.arm();
-      const at::Tensor output = forward(student_.decoder(), block, inputs_[i].slice(0, begin, end));
-      const at::Tensor loss = (output - targets_[i].slice(0, begin, end)).square().sum() * scale;
+    for_micro_batches([&](std::int64_t begin, std::int64_t end) {
+      if (end == inputs_[step].size(0)) buckets.arm();
+      at::Tensor output;
+      {
+        const train::AutocastScope autocast(device_.type(), options_.bfloat16);
+        output = student_.decoder().block(block, inputs_[step].slice(0, begin, end));
+      }
+      const at::Tensor loss = (output - targets_[step].slice(0, begin, end)).square().sum() * scale;
       torch::autograd::backward({loss}, {});
     });
   }

@@ -3,24 +3,16 @@
 #include <gtest/gtest.h>
 
 #include "support/mpi_main.hpp"
-#include "train/tiny_model.hpp"
+#include "train/training_run.hpp"
 
 namespace tercet {
 namespace {
 
 std::vector<BlockReport> tune(Communicator& comm) {
-  BlockwiseOptions options;
-  options.samples = 16;
-  options.sequence_length = 16;
-  options.sequences_per_step = 8;
-  options.micro_batch = 4;
-  options.epochs = 4;
-  options.bfloat16 = false;
-  options.optimizer.kind = "adamw";
   BlockwiseCallbacks callbacks;
   callbacks.sample = test::counting_sample;
   Student student = test::ternary_student(1);
-  return tune_blocks(comm, student, Decoder::random(test::tiny_config(), 1), options, callbacks);
+  return tune_blocks(comm, student, Decoder::random(test::tiny_config(), 1), test::short_tuning(4), callbacks);
 }
 
 TEST(BlockTuningOnRanks, ComesToWhatOneRankComesToWithinRounding) {

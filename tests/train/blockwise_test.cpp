@@ -9,22 +9,14 @@
 
 #include "support/scratch_folder.hpp"
 #include "tercet/base/error.hpp"
-#include "train/tiny_model.hpp"
+#include "train/training_run.hpp"
 
 namespace tercet {
 namespace {
 
 BlockwiseOptions short_tuning() {
-  BlockwiseOptions options;
-  options.samples = 16;
-  options.sequence_length = 16;
-  options.sequences_per_step = 8;
-  options.micro_batch = 4;
-  options.epochs = 20;
-  options.bfloat16 = false;
-  options.optimizer.kind = "adamw";
+  BlockwiseOptions options = test::short_tuning(20);
   options.optimizer.learning_rate = 2e-3;
-  options.optimizer.beta2 = 0.95;
   return options;
 }
 

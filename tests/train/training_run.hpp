@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "tercet/train/blockwise.hpp"
 #include "tercet/train/trainer.hpp"
 #include "train/tiny_model.hpp"
 
@@ -23,6 +24,18 @@ inline TrainerOptions short_run(std::int64_t steps) {
   options.optimizer.muon_learning_rate = 0.02;
   options.bucket_bytes = 16 << 10;
   options.fingerprint = "a test";
+  return options;
+}
+
+inline BlockwiseOptions short_tuning(std::int64_t epochs) {
+  BlockwiseOptions options;
+  options.samples = 16;
+  options.sequence_length = 16;
+  options.sequences_per_step = 8;
+  options.micro_batch = 4;
+  options.epochs = epochs;
+  options.bfloat16 = false;
+  options.optimizer.kind = "adamw";
   return options;
 }
 

@@ -65,6 +65,7 @@ struct RunResults {
 // "acc", "acc_stderr", "acc_norm", "acc_norm_stderr", "perplexity": those that there are.
 nlohmann::json to_json(const TaskResult& result);
 nlohmann::json to_json(const TaskFigures& figures);
+nlohmann::json to_json(const std::vector<TaskFigures>& tasks);
 nlohmann::json to_json(const RunResults& results);
 RunResults results_from_json(const nlohmann::json& object);  // throws StoreError when it is not that
 

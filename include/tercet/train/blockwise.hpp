@@ -12,7 +12,6 @@
 #include "tercet/comm/stop_control.hpp"
 #include "tercet/store/work_log.hpp"
 #include "tercet/train/optimizer.hpp"
-#include "tercet/train/schedule.hpp"
 #include "tercet/train/student.hpp"
 
 namespace tercet {
@@ -24,7 +23,6 @@ struct BlockwiseOptions {
   std::int64_t micro_batch = 8;  // sequences of one forward pass on one rank
   std::int64_t epochs = 4;       // over the samples, for each block
   OptimizerOptions optimizer;
-  std::string decay = "linear";  // of the learning rates over a block's steps: constant | linear | cosine
   double gradient_clip = 1.0;
   bool bfloat16 = true;
   std::uint64_t bucket_bytes = std::uint64_t{4} << 20;
