@@ -129,4 +129,10 @@ std::string environment_warning() {
   return text;
 }
 
+std::string host_name() {
+  char name[256] = "";
+  gethostname(name, sizeof name - 1);
+  return name;
+}
+
 }  // namespace tercet

@@ -97,10 +97,6 @@ std::string Xxh3::hex() const {
   return hex_of(XXH3_128bits_digest(state_->context));
 }
 
-std::string xxh3_hex(std::span<const std::byte> bytes) {
-  return hex_of(XXH3_128bits(bytes.data(), bytes.size()));
-}
-
 std::uint64_t hash64(std::string_view text) {
   return std::stoull(sha256_hex(text).substr(0, 16), nullptr, 16);
 }

@@ -1,7 +1,6 @@
 #include "tercet/comm/runtime.hpp"
 
 #include <ATen/Parallel.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <exception>
@@ -13,6 +12,7 @@
 #include "comm/mpi_communicator.hpp"
 #include "comm/nccl_communicator.hpp"
 #include "comm/placement.hpp"
+#include "tercet/base/environment.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/comm/mpi_handle.hpp"
 #include "tercet/log/log.hpp"
@@ -22,12 +22,6 @@ namespace {
 
 // Seconds, for MPI_Finalize. All is written by then, and a batch system that wants the node back waits for 20 or 30.
 constexpr double kEndPatience = 10;
-
-std::string host_name() {
-  char name[256] = "";
-  gethostname(name, sizeof name - 1);
-  return name;
-}
 
 // Begins and ends MPI, when this process is a rank of an MPI job.
 class MpiSession {

@@ -17,6 +17,7 @@
 #include "comm/last_resort.hpp"
 #include "comm/mailbox.hpp"
 #include "comm/watch.hpp"
+#include "tercet/base/environment.hpp"
 #include "tercet/comm/mpi_handle.hpp"
 #include "tercet/log/log.hpp"
 
@@ -29,12 +30,6 @@ constexpr double kAgreementPatience = 5;  // seconds, for the others to hear of 
 constexpr double kRecordPatience = 5;     // for what is called before the end
 constexpr double kLastWords = 15;         // from the decision to end the job to the end of this process
 constexpr double kClosePatience = 60;     // for the other watchdogs to close too
-
-std::string host_name() {
-  char name[64] = "";
-  gethostname(name, sizeof name - 1);
-  return name;
-}
 
 // "R", "S" or "D", as the kernel says in /proc/self/task/N/stat: "N (name) S ..."; the name may hold anything.
 char kernel_state(long thread) {

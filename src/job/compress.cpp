@@ -1,6 +1,5 @@
 // tercet compress: the stages in their order, and what is recorded around each.
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <utility>
 
@@ -14,15 +13,6 @@
 
 namespace tercet {
 namespace job {
-namespace {
-
-std::string host_name() {
-  char name[256] = "";
-  gethostname(name, sizeof name - 1);
-  return name;
-}
-
-}  // namespace
 
 CompressJob::CompressJob(Runtime& runtime, Communicator& comm, JobConfig config)
     : runtime_(runtime),
@@ -59,6 +49,9 @@ void CompressJob::stage(const std::string& name, Body body) {
 void CompressJob::say_status(const std::string& state, const std::string& sentence, std::optional<ExitCode> code,
                              const std::optional<Verdict>& verdict) const {
   if (!comm_.is_root()) return;
+  // While this rank was suspended, another may have ended the attempt and said why: this one was only woken to be
+  // killed.
+  if (has_ended(directory_.path(), run_file_.attempt())) return;
   RunStatus status;
   status.state = state;
   status.sentence = sentence;

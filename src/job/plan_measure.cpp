@@ -10,6 +10,7 @@
 #include <map>
 #include <vector>
 
+#include "tercet/base/environment.hpp"
 #include "tercet/train/student.hpp"
 
 namespace tercet::job {
@@ -127,10 +128,8 @@ double measure_copy() {
 }
 
 int ranks_on_a_node(Communicator& comm) {
-  char name[256] = "";
-  gethostname(name, sizeof name - 1);
   std::map<std::string, int> ranks;
-  for (const std::string& host : comm.all_gather(name)) ++ranks[host];
+  for (const std::string& host : comm.all_gather(host_name())) ++ranks[host];
   return std::max_element(ranks.begin(), ranks.end(), [](const auto& a, const auto& b) { return a.second < b.second; })
       ->second;
 }

@@ -83,4 +83,10 @@ std::optional<json> read_status(const fs::path& run_folder) {
   }
 }
 
+bool has_ended(const fs::path& run_folder, int attempt) {
+  const std::optional<json> status = read_status(run_folder);
+  return status && status->contains("attempt") && status->at("attempt") == attempt && status->contains("exit_code") &&
+         status->at("exit_code").is_number();
+}
+
 }  // namespace tercet

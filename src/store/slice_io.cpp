@@ -11,6 +11,7 @@
 #include <memory>
 #include <span>
 
+#include "tercet/base/environment.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
 #include "tercet/base/hash.hpp"
@@ -129,9 +130,7 @@ StateTensors tensors_in(const std::shared_ptr<const MappedFile>& file, const Man
 
 // The ranks of a node have one page cache, so together they verify everything once on each node.
 std::pair<int, int> share_on_node(Communicator& comm) {
-  char name[256] = "";
-  ::gethostname(name, sizeof name - 1);
-  const std::vector<std::string> names = comm.all_gather(std::string(name));
+  const std::vector<std::string> names = comm.all_gather(host_name());
   const auto mine = names.begin() + comm.rank();
   return {static_cast<int>(std::count(names.begin(), mine, *mine)),
           static_cast<int>(std::count(names.begin(), names.end(), *mine))};

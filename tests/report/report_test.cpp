@@ -208,6 +208,19 @@ TEST(Status, SaysInWordsAndCodesWhatBecameOfTheRun) {
   EXPECT_EQ(std::distance(fs::directory_iterator(scratch.path()), fs::directory_iterator()), 1);  // no temporary file
 }
 
+TEST(Status, KnowsWhetherThisAttemptHasEnded) {
+  const test::ScratchFolder scratch;
+  EXPECT_FALSE(has_ended(scratch.path(), 2));
+  RunStatus status;
+  status.attempt = 2;
+  write_status(scratch.path(), status);
+  EXPECT_FALSE(has_ended(scratch.path(), 2));
+  status.exit_code = 70;
+  write_status(scratch.path(), status);
+  EXPECT_TRUE(has_ended(scratch.path(), 2));
+  EXPECT_FALSE(has_ended(scratch.path(), 3));
+}
+
 TEST(Status, OfEveryExitCodeHasOneOfTheFourWords) {
   EXPECT_EQ(state_of(ExitCode::kPassed), "passed");
   EXPECT_EQ(state_of(ExitCode::kGateFailed), "gate_failed");

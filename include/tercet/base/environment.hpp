@@ -25,4 +25,6 @@ void settle_environment();
 nlohmann::json environment_record();  // {"MKL_CBWR": "AVX2", ...}, what was removed included
 std::string environment_warning();    // one sentence, "" when there is nothing to say
 
+std::string host_name();  // of this machine, as gethostname() has it
+
 }  // namespace tercet

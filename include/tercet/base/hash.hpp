@@ -44,7 +44,6 @@ class Xxh3 {
   struct State;
   std::unique_ptr<State> state_;
 };
-std::string xxh3_hex(std::span<const std::byte> bytes);
 
 // First 8 bytes of SHA-256, big endian: stable across machines, good enough to split documents by.
 std::uint64_t hash64(std::string_view text);

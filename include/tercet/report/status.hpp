@@ -29,5 +29,7 @@ std::string iso_time(double unix_seconds);  // "2026-11-23T23:31:00Z"
 nlohmann::json to_json(const RunStatus& status);
 void write_status(const std::filesystem::path& run_folder, const RunStatus& status);  // throws StoreError
 std::optional<nlohmann::json> read_status(const std::filesystem::path& run_folder);   // nullopt: absent; StoreError
+// Whether status.json says already how this attempt ended.
+bool has_ended(const std::filesystem::path& run_folder, int attempt);
 
 }  // namespace tercet
