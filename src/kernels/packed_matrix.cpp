@@ -1,0 +1,104 @@
+#include "tercet/kernels/packed_matrix.hpp"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+
+#include "kernels/kernels.hpp"
+#include "tercet/base/error.hpp"
+#include "tercet/quant/number_format.hpp"
+
+namespace tercet {
+
+using namespace kernels;  // NOLINT: the layout's constants
+
+namespace {
+
+// Beyond it, codes of 8 bits times 127 may leave int32.
+constexpr std::int64_t kWidest = 65536;
+
+// Of a code as the kernels read it.
+int kernel_bits(const FormatSpec& spec) {
+  const LevelRange levels = spec.format->levels(spec.symmetric);
+  const int span = levels.highest - levels.lowest + 1;
+  return span <= 4 ? 2 : span <= 16 ? 4 : 8;
+}
+
+std::int64_t group_columns_of(const FormatSpec& spec, std::int64_t columns) {
+  return spec.granularity == Granularity::kGroup ? std::min(spec.group_size, columns) : columns;
+}
+
+std::int64_t whole(std::int64_t count, std::int64_t unit) {
+  return (count + unit - 1) / unit;
+}
+
+// The levels of up to 16 rows, as the bytes of their chunks.
+void interleave(const at::Tensor& levels, int bits, int zero, std::uint8_t* out) {
+  const std::int64_t rows = levels.size(0), columns = levels.size(1);
+  const std::int64_t in_chunk = chunk_columns(bits);
+  const auto* level = levels.const_data_ptr<std::int8_t>();
+  for (std::int64_t row = 0; row < rows; ++row) {
+    for (std::int64_t k = 0; k < columns; ++k) {
+      const std::int64_t place = k % in_chunk;
+      const auto code = static_cast<unsigned>(level[row * columns + k] + zero);
+      out[k / in_chunk * kChunkBytes + 4 * row + place % 4] |= static_cast<std::uint8_t>(code << (bits * (place / 4)));
+    }
+  }
+}
+
+// [rows, groups] as [blocks, groups, 16]; one scale for all, or one a row, is repeated.
+at::Tensor by_blocks(const at::Tensor& values, std::int64_t rows, std::int64_t groups) {
+  const std::int64_t blocks = whole(rows, kBlockRows);
+  const at::Tensor table = values.to(at::kCPU).reshape({values.dim() == 1 ? 1 : rows, -1}).expand({rows, groups});
+  at::Tensor padded = at::zeros({blocks * kBlockRows, groups}, table.options());
+  padded.narrow(0, 0, rows).copy_(table);
+  return padded.view({blocks, kBlockRows, groups}).transpose(1, 2).contiguous();
+}
+
+StoredTensor rows_of(const StoredTensor& stored, std::int64_t begin, std::int64_t count) {
+  StoredTensor part = stored;
+  part.shape[0] = count;
+  part.codes = stored.codes.narrow(0, begin, count);
+  return part;
+}
+
+}  // namespace
+
+std::string PackedMatrix::refusal(const FormatSpec& spec, std::int64_t columns) {
+  if (!spec.format->is_grid()) return spec.format->name() + " has no levels";
+  if (columns > kWidest) return "rows of " + std::to_string(columns) + " columns could overflow 32-bit sums";
+  const std::int64_t group = group_columns_of(spec, columns), unit = chunk_columns(kernel_bits(spec));
+  if (group < columns && group % unit != 0) {
+    return "groups of " + std::to_string(group) + " are no multiple of " + std::to_string(unit);
+  }
+  return "";
+}
+
+PackedMatrix::PackedMatrix(const StoredTensor& stored) {
+  rows_ = stored.shape.at(0);
+  columns_ = stored.shape.at(1);
+  const std::string why = refusal(stored.spec, columns_);
+  if (!why.empty()) throw DataError("there are no kernels for a matrix in this form", why, "dequantize it");
+  group_columns_ = group_columns_of(stored.spec, columns_);
+  bits_ = kernel_bits(stored.spec);
+  zero_ = -stored.spec.format->levels(stored.spec.symmetric).lowest;
+  if (bits_ == 8) zero_ = 128;  // what the AVX2 kernels for bytes take
+  const std::int64_t blocks = whole(rows_, kBlockRows), chunks = whole(columns_, chunk_columns(bits_));
+  codes_ = at::zeros({blocks, chunks, kChunkBytes}, at::kByte);
+  for (std::int64_t block = 0; block < blocks; ++block) {
+    const std::int64_t first = block * kBlockRows;
+    const at::Tensor levels = unpack_levels(rows_of(stored, first, std::min(kBlockRows, rows_ - first)));
+    interleave(levels, bits_, zero_, codes_.select(0, block).mutable_data_ptr<std::uint8_t>());
+  }
+  scales_ = by_blocks(stored.scales, rows_, groups());
+  if (!stored.zero_points.defined()) return;
+  const at::Tensor zeros = stored.zero_points.to(at::kShort) - stored.spec.format->layout().zero;
+  zero_points_ = by_blocks(zeros.to(at::kChar), rows_, groups());
+}
+
+std::uint64_t PackedMatrix::bytes() const {
+  return codes_.nbytes() + scales_.nbytes() + (zero_points_.defined() ? zero_points_.nbytes() : 0);
+}
+
+}  // namespace tercet
