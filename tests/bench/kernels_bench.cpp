@@ -4,9 +4,16 @@
 //
 // Usage: kernels_bench THREADS ROWS COLUMNS TOKENS [arguments of Google Benchmark]; names are
 // contender/ROWSxCOLUMNS/TOKENS. tests/bench/kernels.sh runs it and makes the table.
-#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/rand.h>
+#include <ATen/ops/randint.h>
+#include <ATen/ops/randn.h>
 #include <benchmark/benchmark.h>
 
 #include <cstdio>
