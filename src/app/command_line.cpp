@@ -32,6 +32,8 @@ struct Invocation {
   PlanRequest plan;
   bool rebuild = false;
   EvaluateRequest evaluate;
+  GenerateRequest generate;
+  BenchRequest bench;
   FamilyRequest family;
   std::string device = "auto";
   Action action;
@@ -192,6 +194,65 @@ void add_evaluate(CLI::App& app, Invocation& call) {
   command->callback([&call] { call.action = [&call](Runtime& runtime) { return run_evaluate(runtime, call); }; });
 }
 
+// Commands that rank 0 does alone, on the CPU.
+CommandResult run_on_root(Runtime& runtime, const std::function<CommandResult()>& command) {
+  Communicator& control = runtime.control();
+  log::open({control.rank(), control.size(), log::Level::kInfo, {}, 10.0});
+  CommOptions options;
+  options.device = "cpu";
+  const std::unique_ptr<Communicator> comm = runtime.connect(options);  // settles the threads
+  return command();
+}
+
+void add_generate(CLI::App& app, Invocation& call) {
+  CLI::App* command = app.add_subcommand("generate", "Text from a model or an artifact");
+  command->footer(
+      "Example:\n  tercet generate runs/demo/compressed --prompt 'def main(' --tokens 64 --temperature 0.8");
+  GenerateRequest& request = call.generate;
+  const auto add = [&](const char* name, auto& value, const char* what) {
+    return command->add_option(name, value, what)->capture_default_str();
+  };
+  command->add_option("model", request.model, "Hugging Face folder, run, artifact folder or packed .pt")->required();
+  command->add_option("--prompt", request.prompt, "Text to go on from")->required();
+  command->add_option("--tokenizer", request.tokenizer, "Tokenizer folder, if not the model's own");
+  add("--tokens", request.tokens, "Tokens to add, at most")->check(CLI::Range(1, 1 << 20));
+  add("--temperature", request.temperature, "0: always the likeliest token")->check(CLI::Range(0.0, 100.0));
+  add("--top-k", request.top_k, "Choose among so many of the likeliest; 0: all")->check(CLI::Range(0, 1 << 30));
+  add("--top-p", request.top_p, "Choose among the fewest that together have this probability")
+      ->check(CLI::Range(0.0, 1.0));
+  add("--seed", request.seed, "Another seed, another text");
+  add("--weights", request.weights, "auto, packed or dense: how an artifact is multiplied")
+      ->check(CLI::IsMember({"auto", "packed", "dense"}));
+  command->add_flag("--to-the-end", request.to_the_end, "Go on behind the end of the text");
+  add_common(*command, call);
+  command->callback([&call] {
+    call.generate.stream = !call.json;
+    call.action = [&call](Runtime& runtime) {
+      return run_on_root(runtime, [&] { return generate_text(runtime, call.generate); });
+    };
+  });
+}
+
+void add_bench(CLI::App& app, Invocation& call) {
+  CLI::App* command = app.add_subcommand("bench", "How fast an artifact generates, beside the original");
+  command->footer("Example:\n  tercet bench runs/demo/compressed --against runs/demo/model");
+  BenchRequest& request = call.bench;
+  const auto add = [&](const char* name, auto& value, const char* what) {
+    command->add_option(name, value, what)->capture_default_str()->check(CLI::Range(1, 1 << 20));
+  };
+  command->add_option("model", request.model, "Run, artifact folder, packed .pt or Hugging Face folder")->required();
+  command->add_option("--against", request.against, "Also this model, in fp32 and in bf16");
+  add("--prompt-tokens", request.prompt_tokens, "Tokens of the prompt");
+  add("--new-tokens", request.new_tokens, "Tokens generated after it");
+  add("--repetitions", request.repetitions, "Repetitions, of which the median is shown");
+  add_common(*command, call);
+  command->callback([&call] {
+    call.action = [&call](Runtime& runtime) {
+      return run_on_root(runtime, [&] { return bench(runtime, call.bench); });
+    };
+  });
+}
+
 void add_family(CLI::App& app, Invocation& call) {
   CLI::App* command =
       app.add_subcommand("family", "Compress a family of models, and publish what is no worse than before");
@@ -240,6 +301,8 @@ void describe(CLI::App& app, Invocation& call) {
                      "launch/run.sh configs/ternary.yaml 2 -- --set model.path=models/mine", true, &compress);
   add_plan(app, call);
   add_evaluate(app, call);
+  add_generate(app, call);
+  add_bench(app, call);
   add_file_command(app, call, "inspect", "Show a model, an artifact or a run", "tercet inspect runs/demo/model",
                    [](const Invocation& c) { return inspect(c.path); });
   add_file_command(app, call, "verify", "Open every artifact anew and compare them",

@@ -32,14 +32,13 @@ LoadedModel load_hugging_face(const ModelLocation& location, const std::string& 
   return {location, Decoder::load(config, *weights, device), nullptr, weights->bytes(), weights->files()};
 }
 
-LoadedModel load_packed(const ModelLocation& location, const std::string& device) {
+LoadedModel load_packed(const ModelLocation& location, const std::string& device, WeightForm form) {
   const PackedModel packed = read_packed_model(location.weights);
-  NamedTensors tensors;
+  std::vector<StoredParameter> parameters;
   for (const PackedTensor& tensor : packed.tensors) {
-    const at::Tensor value = dequantize(tensor.stored);
-    tensors.emplace_back(tensor.name, tensor.input_first ? value.t().contiguous() : value);
+    parameters.push_back({tensor.name, tensor.stored, tensor.input_first});
   }
-  Decoder decoder = Decoder::from_parameters(packed.config, tensors, device);
+  Decoder decoder = Decoder::from_stored(packed.config, parameters, form, device);
   decoder.set_activation_bits(packed.activation_bits);
   return {location, std::move(decoder), nullptr, fs::file_size(location.weights), {location.weights}};
 }
@@ -60,10 +59,10 @@ ModelLocation locate_model(const fs::path& path) {
       "give a Hugging Face folder, a run directory, an artifact folder or a packed .pt file");
 }
 
-LoadedModel load_model(const fs::path& path, const fs::path& tokenizer, const std::string& device) {
+LoadedModel load_model(const fs::path& path, const fs::path& tokenizer, const std::string& device, WeightForm form) {
   const ModelLocation location = locate_model(path);
-  LoadedModel model =
-      location.kind == ModelKind::kHuggingFace ? load_hugging_face(location, device) : load_packed(location, device);
+  LoadedModel model = location.kind == ModelKind::kHuggingFace ? load_hugging_face(location, device)
+                                                               : load_packed(location, device, form);
   if (!tokenizer.empty()) model.location.tokenizer = tokenizer;
   model.tokenizer = open_tokenizer(model.location.tokenizer);
   check_vocabulary(*model.tokenizer, model.decoder.config(), model.location.tokenizer);

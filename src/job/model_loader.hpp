@@ -33,9 +33,9 @@ struct LoadedModel {
 };
 
 // Not collective: every rank reads. `tokenizer` empty: the model's own. Checks that every token id is inside the
-// model's vocabulary. Throws DataError or StoreError.
+// model's vocabulary. `form` is for artifacts. Throws DataError or StoreError.
 LoadedModel load_model(const std::filesystem::path& path, const std::filesystem::path& tokenizer,
-                       const std::string& device);
+                       const std::string& device, WeightForm form = WeightForm::kDense);
 
 // Throws ConfigError when sequences of `length` do not fit the model's positions; `key` is the setting to blame.
 void check_positions(const ModelConfig& config, std::int64_t length, const std::string& key);

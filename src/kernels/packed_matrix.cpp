@@ -1,6 +1,7 @@
 #include "tercet/kernels/packed_matrix.hpp"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
@@ -95,6 +96,30 @@ PackedMatrix::PackedMatrix(const StoredTensor& stored) {
   if (!stored.zero_points.defined()) return;
   const at::Tensor zeros = stored.zero_points.to(at::kShort) - stored.spec.format->layout().zero;
   zero_points_ = by_blocks(zeros.to(at::kChar), rows_, groups());
+}
+
+at::Tensor PackedMatrix::values_of_rows(const at::Tensor& indices) const {
+  const std::int64_t in_chunk = chunk_columns(bits_), chunks = codes_.size(1);
+  const unsigned mask = (1u << bits_) - 1;
+  at::Tensor values = at::empty({indices.numel(), columns_}, at::kFloat);
+  const auto* index = indices.const_data_ptr<std::int64_t>();
+  const auto* codes = codes_.const_data_ptr<std::uint8_t>();
+  const auto* scales = scales_.const_data_ptr<at::Half>();
+  const auto* zeros = zero_points_.defined() ? zero_points_.const_data_ptr<std::int8_t>() : nullptr;
+  auto* out = values.mutable_data_ptr<float>();
+  for (std::int64_t i = 0; i < indices.numel(); ++i) {
+    if (index[i] < 0 || index[i] >= rows_) throw DataError("there is no row " + std::to_string(index[i]));
+    const std::int64_t block = index[i] / kBlockRows, row = index[i] % kBlockRows;
+    for (std::int64_t k = 0; k < columns_; ++k) {
+      const std::int64_t field = k % in_chunk;
+      const unsigned byte = codes[(block * chunks + k / in_chunk) * kChunkBytes + 4 * row + field % 4];
+      const std::int64_t place = (block * groups() + k / group_columns_) * kBlockRows + row;
+      const int zero = zero_ + (zeros == nullptr ? 0 : zeros[place]);
+      const int steps = static_cast<int>(byte >> (bits_ * (field / 4)) & mask) - zero;
+      *out++ = static_cast<float>(at::Half(static_cast<float>(steps) * static_cast<float>(scales[place])));
+    }
+  }
+  return values;
 }
 
 std::uint64_t PackedMatrix::bytes() const {

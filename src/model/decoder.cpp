@@ -1,5 +1,7 @@
 #include "tercet/model/decoder.hpp"
 
+#include <ATen/core/grad_mode.h>
+
 #include <array>
 #include <utility>
 
@@ -54,6 +56,11 @@ at::Tensor Decoder::forward(const at::Tensor& ids) const {
 
 at::Tensor Decoder::hidden_states(const at::Tensor& ids) const {
   return ForwardPass(*this).hidden_states(ids);
+}
+
+at::Tensor Decoder::next_logits(const at::Tensor& ids, KeyValueCache& cache) const {
+  const at::NoGradGuard no_grad;
+  return ForwardPass(*this, &cache).next_logits(ids);
 }
 
 at::Tensor Decoder::embed(const at::Tensor& ids) const {

@@ -9,8 +9,11 @@
 #include <ATen/ops/relu.h>
 #include <ATen/ops/silu.h>
 
+#include <algorithm>
+
 #include "model/activation_quantization.hpp"
 #include "model/attention.hpp"
+#include "model/cached_attention.hpp"
 #include "model/dtype.hpp"
 #include "model/heads.hpp"
 #include "model/linear.hpp"
@@ -18,6 +21,7 @@
 #include "model/swiglu.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/heartbeat.hpp"
+#include "tercet/kernels/packed_matrix.hpp"
 
 namespace tercet {
 namespace {
@@ -31,15 +35,16 @@ at::Tensor activate(const at::Tensor& x, const std::string& activation) {
 
 }  // namespace
 
-ForwardPass::ForwardPass(const Decoder& decoder)
+ForwardPass::ForwardPass(const Decoder& decoder, KeyValueCache* cache)
     : decoder_(decoder),
+      cache_(cache),
       config_(decoder.config_),
       traits_(family_traits(decoder.config_.family)),
-      type_(compute_type(decoder.parameters_.front().value)),
+      type_(decoder.parameters_.front().packed ? at::kFloat : compute_type(decoder.parameters_.front().value)),
       no_autocast_(c10::autocast_dispatch_keyset) {}
 
 at::Tensor ForwardPass::block_after(const at::Tensor& stream, int index) const {
-  const PositionTables tables = decoder_.shared_->positions.get(config_, stream.size(1), stream.device());
+  const PositionTables tables = position_tables(stream);
   Stream result{stream, {}};
   block(decoder_.shared_->layout.blocks.at(static_cast<std::size_t>(index)), tables, result);
   return result.residual + result.pending;
@@ -49,7 +54,7 @@ ForwardPass::Stream ForwardPass::stream_after(const at::Tensor& ids, int blocks)
   if (ids.dim() != 2)
     throw DataError("token ids must be [batch, positions]", std::to_string(ids.dim()) + " dimensions");
   const auto& layout = decoder_.shared_->layout;
-  const PositionTables tables = decoder_.shared_->positions.get(config_, ids.size(1), ids.device());
+  const PositionTables tables = position_tables(ids);
   Stream stream{embed(ids), {}};
   for (int i = 0; i < blocks; ++i) {
     heartbeat::beat();
@@ -64,16 +69,29 @@ at::Tensor ForwardPass::hidden_states(const at::Tensor& ids) const {
   return norm(layout.outer[Part::kFinalNorm], stream);
 }
 
+// Of the positions that `stream` [batch, positions, ...] is about.
+PositionTables ForwardPass::position_tables(const at::Tensor& stream) const {
+  const std::int64_t first = cache_ == nullptr ? 0 : cache_->length_, length = stream.size(1);
+  if (first == 0) return decoder_.shared_->positions.get(config_, length, stream.device());
+  PositionTables all = decoder_.shared_->positions.get(config_, cache_->capacity_, stream.device());
+  if (!all.cos.defined()) return {};
+  return {all.cos.narrow(0, first, length), all.sin.narrow(0, first, length), {}};
+}
+
 at::Tensor ForwardPass::embed(const at::Tensor& ids) const {
   const PartTable& outer = decoder_.shared_->layout.outer;
-  const at::Tensor tokens = at::embedding(value(outer[Part::kEmbedding].weight), ids);
+  const Parameter& table = decoder_.parameters_[outer[Part::kEmbedding].weight];
+  const at::Tensor tokens = table.packed ? table.packed->values_of_rows(ids.flatten().contiguous())
+                                               .view({ids.size(0), ids.size(1), config_.hidden_size})
+                                         : at::embedding(table.value, ids);
   if (!traits_.learned_positions) return tokens;
-  if (ids.size(1) > config_.max_positions) {
-    throw DataError("a sequence of " + std::to_string(ids.size(1)) + " tokens is too long for the model",
+  const std::int64_t first = cache_ == nullptr ? 0 : cache_->length_;
+  if (first + ids.size(1) > config_.max_positions) {
+    throw DataError("a sequence of " + std::to_string(first + ids.size(1)) + " tokens is too long for the model",
                     "it has " + std::to_string(config_.max_positions) + " learned positions",
                     "lower the sequence length");
   }
-  return tokens + value(outer[Part::kPositions].weight).narrow(0, 0, ids.size(1));
+  return tokens + value(outer[Part::kPositions].weight).narrow(0, first, ids.size(1));
 }
 
 void ForwardPass::block(const PartTable& parts, const PositionTables& tables, Stream& stream) const {
@@ -108,8 +126,24 @@ at::Tensor ForwardPass::attention(const PartTable& parts, const PositionTables& 
                                 : HeadLayout::blocks(config_.heads, config_.kv_heads, config_.head_dim);
   const Heads heads = split_heads(qkv, layout, tables.cos, tables.sin);
   observe_attention(parts, heads.query, heads.key);
-  return linear(parts, {Part::kAttentionOutput},
-                attend(heads.query, heads.key, heads.value, tables.mask, config_.sliding_window.value_or(0)));
+  return linear(parts, {Part::kAttentionOutput}, attend_all(parts, tables, heads));
+}
+
+// To the positions of this pass, or of the cache and this pass.
+at::Tensor ForwardPass::attend_all(const PartTable& parts, const PositionTables& tables, const Heads& heads) const {
+  const std::int64_t window = config_.sliding_window.value_or(0);
+  if (cache_ != nullptr) {
+    const std::int64_t first = cache_->length_, length = heads.key.size(2);
+    const auto block = static_cast<std::size_t>(&parts - decoder_.shared_->layout.blocks.data());
+    const auto keep = [&](at::Tensor& kept, const at::Tensor& repeated) {
+      kept.narrow(1, first, length).copy_(once_each(repeated, config_.kv_heads)[0]);
+      return kept.narrow(1, 0, first + length);
+    };
+    const at::Tensor keys = keep(cache_->keys_[block], heads.key);
+    const at::Tensor values = keep(cache_->values_[block], heads.value);
+    if (first > 0) return attend_last(heads.query, keys, values, window);
+  }
+  return attend(heads.query, heads.key, heads.value, tables.mask, window);
 }
 
 // Qwen3: an RMS norm over each head of q and k, before rotation.
@@ -145,14 +179,55 @@ at::Tensor ForwardPass::linear(const PartTable& parts, std::initializer_list<Par
     biases.push_back(value_or_none(parts[part].bias));
   }
   const at::Tensor rows = input.flatten(0, 1);
+  if (any_packed(parts, which)) {
+    return packed_linear(parts, which, rows).unflatten(0, input.sizes().slice(0, 2));
+  }
   const at::Tensor x = decoder_.activation_bits_ == 8 ? fake_quantize_rows(rows, type_) : rows.to(type_);
   return linear_group(x, weights, biases, traits_.input_first).unflatten(0, input.sizes().slice(0, 2));
+}
+
+bool ForwardPass::any_packed(const PartTable& parts, std::initializer_list<Part> which) const {
+  return std::any_of(which.begin(), which.end(),
+                     [&](Part part) { return decoder_.parameters_[parts[part].weight].packed != nullptr; });
+}
+
+// As linear, of rows [tokens, d_in]; a matrix among them that is not packed is multiplied as ever.
+at::Tensor ForwardPass::packed_linear(const PartTable& parts, std::initializer_list<Part> which,
+                                      const at::Tensor& rows) const {
+  const QuantizedTokens tokens = quantize_tokens(rows);
+  std::vector<at::Tensor> outputs;
+  for (const Part part : which) {
+    const Parameter& weight = decoder_.parameters_[parts[part].weight];
+    const at::Tensor bias = value_or_none(parts[part].bias);
+    if (weight.packed != nullptr) {
+      const at::Tensor y = multiply(tokens, *weight.packed);
+      outputs.push_back(bias.defined() ? y + bias : y);
+    } else {
+      outputs.push_back(linear_group(fake_quantize_rows(rows, type_), {weight.value}, {bias}, traits_.input_first));
+    }
+  }
+  return outputs.size() == 1 ? outputs.front() : at::cat(outputs, -1);
+}
+
+at::Tensor ForwardPass::next_logits(const at::Tensor& ids) const {
+  const std::int64_t length = ids.size(1);
+  if (cache_->length_ + length > cache_->capacity_) {
+    throw DataError("the cache of keys and values is full",
+                    "it has room for " + std::to_string(cache_->capacity_) + " positions");
+  }
+  if (cache_->length_ > 0 && length > 1) throw DataError("only one token at a time can follow those in the cache");
+  const at::Tensor hidden = hidden_states(ids);
+  cache_->length_ += length;
+  return head(hidden.narrow(1, length - 1, 1))[0][0];
 }
 
 at::Tensor ForwardPass::head(const at::Tensor& hidden) const {
   const PartTable& outer = decoder_.shared_->layout.outer;
   const Part part = config_.tied_head ? Part::kEmbedding : Part::kHead;
   observe(outer[part].weight, hidden);
+  if (const auto& packed = decoder_.parameters_[outer[part].weight].packed) {
+    return multiply(quantize_tokens(hidden.flatten(0, 1)), *packed).unflatten(0, hidden.sizes().slice(0, 2));
+  }
   const at::Tensor rows = hidden.flatten(0, 1).to(type_);
   return linear_group(rows, {value(outer[part].weight)}, {at::Tensor()}, false)
       .unflatten(0, hidden.sizes().slice(0, 2));

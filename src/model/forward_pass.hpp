@@ -6,6 +6,7 @@
 #include <initializer_list>
 
 #include "model/family_table.hpp"
+#include "model/heads.hpp"
 #include "model/positions.hpp"
 #include "tercet/model/decoder.hpp"
 
@@ -19,7 +20,8 @@ struct Decoder::Shared {
 
 class ForwardPass {
  public:
-  explicit ForwardPass(const Decoder& decoder);
+  // With a cache: the positions that are computed follow those that it holds.
+  explicit ForwardPass(const Decoder& decoder, KeyValueCache* cache = nullptr);
 
   // The residual stream and what waits to be added to it, so that norm and addition are one pass over memory.
   struct Stream {
@@ -30,6 +32,7 @@ class ForwardPass {
   at::Tensor hidden_states(const at::Tensor& ids) const;              // [batch, positions, hidden]
   at::Tensor block_after(const at::Tensor& stream, int index) const;  // the stream after that block
   at::Tensor head(const at::Tensor& hidden) const;                    // [batch, positions, vocab]
+  at::Tensor next_logits(const at::Tensor& ids) const;                // [vocab]; of the last position, with a cache
 
  private:
   const at::Tensor& value(std::size_t index) const { return decoder_.parameters_[index].value; }
@@ -38,14 +41,19 @@ class ForwardPass {
   at::Tensor embed(const at::Tensor& ids) const;
   void block(const PartTable& parts, const PositionTables& tables, Stream& stream) const;
   at::Tensor attention(const PartTable& parts, const PositionTables& tables, const at::Tensor& input) const;
+  at::Tensor attend_all(const PartTable& parts, const PositionTables& tables, const Heads& heads) const;
   at::Tensor mlp(const PartTable& parts, const at::Tensor& input) const;
   at::Tensor norm(PartIndex index, Stream& stream) const;
   at::Tensor head_norms(const PartTable& parts, const at::Tensor& qkv) const;
   at::Tensor linear(const PartTable& parts, std::initializer_list<Part> which, const at::Tensor& input) const;
+  at::Tensor packed_linear(const PartTable& parts, std::initializer_list<Part> which, const at::Tensor& rows) const;
+  PositionTables position_tables(const at::Tensor& stream) const;
+  bool any_packed(const PartTable& parts, std::initializer_list<Part> which) const;
   void observe(std::size_t index, const at::Tensor& input) const;
   void observe_attention(const PartTable& parts, const at::Tensor& query, const at::Tensor& key) const;
 
   const Decoder& decoder_;
+  KeyValueCache* cache_;
   const ModelConfig& config_;
   const FamilyTraits& traits_;
   at::ScalarType type_;  // of activations; the residual stream keeps the parameters' type

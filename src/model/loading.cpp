@@ -1,4 +1,4 @@
-// Decoder::load, from_parameters and random: where parameters come from and what is checked about them.
+// Decoder::load, from_parameters, from_stored and random: where parameters come from and what is checked about them.
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/equal.h>
@@ -14,6 +14,7 @@
 #include "tercet/base/heartbeat.hpp"
 #include "tercet/base/random.hpp"
 #include "tercet/base/text.hpp"
+#include "tercet/kernels/packed_matrix.hpp"
 #include "tercet/model/decoder.hpp"
 
 namespace tercet {
@@ -99,7 +100,7 @@ void require_finite(const at::Tensor& value, const std::string& origin) {
                   "the model is damaged or its training diverged; use another checkpoint");
 }
 
-at::Tensor checked_value(const ParameterSpec& spec, const Tensors& tensors, const std::string& device) {
+const std::string& required_origin(const ParameterSpec& spec, const Tensors& tensors) {
   const auto found = tensors.by_name.find(spec.name);
   if (found == tensors.by_name.end()) {
     std::vector<std::string> names;
@@ -109,13 +110,19 @@ at::Tensor checked_value(const ParameterSpec& spec, const Tensors& tensors, cons
                     "config.json describes a model that has it",
                     near.empty() ? "check that config.json belongs to these weights" : "nearest name: '" + near + "'");
   }
-  const std::string& origin = tensors.origin.at(spec.name);
-  const at::Tensor stored = found->second();
-  if (stored.sizes() != at::IntArrayRef(spec.shape)) {
-    throw DataError(origin + " has the wrong shape",
-                    "expected " + shape_text(spec.shape) + ", got " + shape_text(stored.sizes()),
-                    "check that config.json belongs to these weights");
-  }
+  return tensors.origin.at(spec.name);
+}
+
+void require_shape(const ParameterSpec& spec, at::IntArrayRef shape, const std::string& origin) {
+  if (shape == at::IntArrayRef(spec.shape)) return;
+  throw DataError(origin + " has the wrong shape", "expected " + shape_text(spec.shape) + ", got " + shape_text(shape),
+                  "check that config.json belongs to these weights");
+}
+
+at::Tensor checked_value(const ParameterSpec& spec, const Tensors& tensors, const std::string& device) {
+  const std::string& origin = required_origin(spec, tensors);
+  const at::Tensor stored = tensors.by_name.at(spec.name)();
+  require_shape(spec, stored.sizes(), origin);
   if (!stored.is_floating_point()) {
     throw DataError(origin + " holds no floating-point numbers", c10::toString(stored.scalar_type()),
                     "give the full-precision model");
@@ -146,17 +153,38 @@ void refuse_unknown(const ModelConfig& config, const Tensors& tensors, const std
   }
 }
 
-std::vector<Parameter> checked_parameters(const ModelConfig& config, const Tensors& tensors,
-                                          const std::string& device) {
+// Packs a parameter where it is to be multiplied in packed form; null: it is not.
+using Packing = std::function<std::shared_ptr<const PackedMatrix>(const ParameterSpec& spec)>;
+
+Parameter checked_parameter(const ParameterSpec& spec, const Tensors& tensors, const std::string& device,
+                            const Packing& packing) {
+  Parameter parameter{spec.name, spec.role, spec.layer, spec.input_first, {}};
+  if (packing) parameter.packed = packing(spec);
+  if (parameter.packed == nullptr) {
+    parameter.value = checked_value(spec, tensors, device);
+  } else {
+    require_shape(spec, {parameter.packed->rows(), parameter.packed->columns()}, required_origin(spec, tensors));
+    parameter.value = at::empty(spec.shape, at::TensorOptions(at::kFloat).device(at::kMeta));
+  }
+  return parameter;
+}
+
+std::vector<Parameter> checked_parameters(const ModelConfig& config, const Tensors& tensors, const std::string& device,
+                                          const Packing& packing = {}) {
   const auto specs = parameter_specs(config);
   std::vector<Parameter> parameters;
   for (const auto& spec : specs) {
     heartbeat::beat();
-    parameters.push_back({spec.name, spec.role, spec.layer, spec.input_first, checked_value(spec, tensors, device)});
+    parameters.push_back(checked_parameter(spec, tensors, device, packing));
   }
   refuse_unknown(config, tensors, specs);
-  check_tied_head(config, tensors, parameters.front().value);
+  if (parameters.front().packed == nullptr) check_tied_head(config, tensors, parameters.front().value);
   return parameters;
+}
+
+bool is_packed_in(WeightForm form, Role role) {
+  if (form == WeightForm::kPackedBlocks) return is_block_linear(role);
+  return form == WeightForm::kPacked && (is_block_linear(role) || role == Role::kEmbedding || role == Role::kHead);
 }
 
 // N(0, deviation) by Box and Muller's formula, element i from draw i alone.
@@ -192,6 +220,32 @@ Decoder Decoder::load(const ModelConfig& config, const WeightSource& weights, co
 
 Decoder Decoder::from_parameters(const ModelConfig& config, const NamedTensors& tensors, const std::string& device) {
   return Decoder(config, checked_parameters(config, from_list(tensors, config), device));
+}
+
+Decoder Decoder::from_stored(const ModelConfig& config, const std::vector<StoredParameter>& parameters, WeightForm form,
+                             const std::string& device) {
+  if (form != WeightForm::kDense && device != "cpu") {
+    throw ConfigError("packed weights cannot be multiplied on " + device, "the kernels are for CPUs");
+  }
+  Tensors tensors;
+  std::map<std::string, const StoredParameter*> known;
+  for (const StoredParameter& parameter : parameters) {
+    known[parameter.name] = &parameter;
+    tensors.origin[parameter.name] = quoted(parameter.name);
+    tensors.by_name[parameter.name] = [&parameter] {
+      const at::Tensor value = dequantize(parameter.stored);
+      return parameter.input_first ? value.t().contiguous() : value;
+    };
+  }
+  tensors.where = "the stored parameters";
+  const Packing packing = [&](const ParameterSpec& spec) -> std::shared_ptr<const PackedMatrix> {
+    const auto found = known.find(spec.name);
+    if (found == known.end() || found->second->input_first || !is_packed_in(form, spec.role)) return nullptr;
+    const StoredTensor& stored = found->second->stored;
+    if (stored.shape.size() != 2 || !PackedMatrix::refusal(stored.spec, stored.shape[1]).empty()) return nullptr;
+    return std::make_shared<const PackedMatrix>(stored);
+  };
+  return Decoder(config, checked_parameters(config, tensors, device, packing));
 }
 
 Decoder Decoder::random(const ModelConfig& config, std::uint64_t seed, const std::string& device) {

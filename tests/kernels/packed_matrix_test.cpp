@@ -136,6 +136,19 @@ TEST(PackedMatrix, TakesTokensAsTheModelSimulatesThem) {
   EXPECT_TRUE(at::allclose(tokens.scales, (absmax / 127.0).squeeze(1)));
 }
 
+TEST(PackedMatrix, GivesTheDequantizedValuesOfItsRows) {
+  at::manual_seed(3);
+  for (const std::string name : {"ternary", "int2", "int4", "int6", "int8"}) {
+    for (const bool symmetric : {true, false}) {
+      if (!symmetric && name == "ternary") continue;
+      const StoredTensor stored = store(at::randn({37, 96}), spec_of(name, Granularity::kGroup, 32, symmetric));
+      const at::Tensor rows = at::arange(36, -1, -3);
+      EXPECT_TRUE(at::equal(PackedMatrix(stored).values_of_rows(rows), dequantize(stored).index_select(0, rows)))
+          << name;
+    }
+  }
+}
+
 TEST(PackedMatrix, HasTheBytesOfItsCodesAndScales) {
   const PackedMatrix matrix(store(at::randn({64, 256}), spec_of("ternary", Granularity::kGroup, 64)));
   EXPECT_EQ(matrix.bytes(), 64u * 256 / 4 + 64u * 4 * 2);

@@ -58,6 +58,29 @@ struct EvaluateRequest {
 // Throws ConfigError when there is neither text nor a task.
 CommandResult evaluate_model(Runtime& runtime, Communicator& comm, const EvaluateRequest& request);
 
+struct GenerateRequest {
+  std::filesystem::path model;      // Hugging Face folder, run, artifact folder or packed .pt
+  std::filesystem::path tokenizer;  // empty: the model's
+  std::string prompt;
+  std::string weights = "auto";  // of an artifact: packed | dense (dequantized first) | auto (packed)
+  std::int64_t tokens = 128;
+  double temperature = 0, top_p = 1;
+  std::int64_t top_k = 0;
+  std::int64_t seed = 42;
+  bool to_the_end = false;  // go on behind the end-of-text token
+  bool stream = true;       // write the text to stdout while it comes
+};
+// On rank 0 alone; the others wait.
+CommandResult generate_text(Runtime& runtime, const GenerateRequest& request);
+
+struct BenchRequest {
+  std::filesystem::path model, against;  // `against` empty: alone
+  std::int64_t prompt_tokens = 128, new_tokens = 64, repetitions = 5;
+};
+// Prefill and decode speed of a model on the CPU: an artifact by its packed weights and dequantized, and `against` in
+// fp32 and bf16, taking turns. On rank 0 alone.
+CommandResult bench(Runtime& runtime, const BenchRequest& request);
+
 // Runs the elements of a family file as jobs of their own on this node, or tells about them. Not collective: refuses
 // to run as an MPI rank.
 struct FamilyRequest {

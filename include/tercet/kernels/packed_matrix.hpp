@@ -46,6 +46,9 @@ class PackedMatrix {
   std::int64_t groups() const { return (columns_ + group_columns_ - 1) / group_columns_; }
   std::uint64_t bytes() const;  // that a product reads: codes, scales, zero points
 
+  // The values of some rows, as dequantize() gives them: float32 [indices, columns]. `indices` int64 [n].
+  at::Tensor values_of_rows(const at::Tensor& indices) const;
+
  private:
   friend class Product;
   std::int64_t rows_ = 0, columns_ = 0, group_columns_ = 0;

@@ -14,8 +14,11 @@
 
 #include "tercet/model_io/model_config.hpp"
 #include "tercet/model_io/weights.hpp"
+#include "tercet/quant/format.hpp"
 
 namespace tercet {
+
+class PackedMatrix;  // kernels/packed_matrix.hpp
 
 // What a parameter does. The ternary candidates are the linear weights inside the blocks: kQuery .. kDown.
 enum class Role {
@@ -41,7 +44,22 @@ struct Parameter {
   Role role = Role::kNorm;
   int layer = -1;            // block index, -1 outside the blocks
   bool input_first = false;  // GPT-2's Conv1D: stored [in, out]; everything else [out, in]
-  at::Tensor value;
+  at::Tensor value;          // float32; of a packed matrix its shape alone (on the meta device)
+  std::shared_ptr<const PackedMatrix> packed = nullptr;  // for inference alone; null: `value` is used
+};
+
+// A parameter in its stored form, as an artifact has it.
+struct StoredParameter {
+  std::string name;
+  StoredTensor stored;       // [out, in] where it is a matrix
+  bool input_first = false;  // the model wants it transposed
+};
+// How a model computes with stored matrices. The packed forms take tokens as int8 and have no gradients; what has no
+// kernel (PackedMatrix::refusal, Conv1D) is dequantized all the same.
+enum class WeightForm {
+  kDense,         // dequantized
+  kPackedBlocks,  // packed inside the blocks; embedding and head dequantized, so that the head's input stays float32
+  kPacked,        // all of them packed
 };
 
 // Called with (index into parameters(), input [tokens, d_in] before activation quantization) for each block linear and
@@ -50,6 +68,21 @@ using LinearObserver = std::function<void(std::size_t, const at::Tensor&)>;
 // Called with (block, query, key) of each attention, both [batch, heads, positions, head_dim] after rotation, keys
 // repeated to the heads of the queries. Detached, runs without gradients.
 using AttentionObserver = std::function<void(int, const at::Tensor&, const at::Tensor&)>;
+
+// Keys and values of the positions of one sequence, so that each new one is computed alone.
+class KeyValueCache {
+ public:
+  // Room for `capacity` positions, at most those that the model knows (throws DataError). Memory: fp32, bytes().
+  KeyValueCache(const ModelConfig& config, std::int64_t capacity, const std::string& device = "cpu");
+  std::int64_t length() const { return length_; }
+  std::int64_t capacity() const { return capacity_; }
+  std::uint64_t bytes() const;
+
+ private:
+  friend class ForwardPass;
+  std::int64_t length_ = 0, capacity_ = 0;
+  std::vector<at::Tensor> keys_, values_;  // of each block [kv_heads, capacity, head_dim]
+};
 
 class Decoder {
  public:
@@ -62,6 +95,9 @@ class Decoder {
   static Decoder random(const ModelConfig& config, std::uint64_t seed, const std::string& device = "cpu");
   // The parameters as given (e.g. read from an artifact); checked like load.
   static Decoder from_parameters(const ModelConfig& config, const NamedTensors& tensors, const std::string& device);
+  // The same from stored parameters, one dequantized at a time. Packed forms need a CPU: throws ConfigError elsewhere.
+  static Decoder from_stored(const ModelConfig& config, const std::vector<StoredParameter>& parameters, WeightForm form,
+                             const std::string& device);
 
   Decoder clone() const;  // deep copy of the parameters
 
@@ -83,6 +119,10 @@ class Decoder {
   // Runs the first `blocks` blocks alone, for what observers see.
   void run_blocks(const at::Tensor& ids, int blocks) const;
   at::Tensor head(const at::Tensor& hidden) const;
+
+  // For generation: ids [1, n] follow the positions that `cache` holds, and are added to it. n > 1 only with an empty
+  // cache. Gives the logits after the last of them, [vocab]. Throws DataError when the cache is full. No gradients.
+  at::Tensor next_logits(const at::Tensor& ids, KeyValueCache& cache) const;
 
   // Per-token absmax int8 fake quantization of the input of every block linear (straight-through gradient), BitNet
   // b1.58 (Ma et al. 2024): x_q = clamp(round_half_even(x * 127/max|x|), -128, 127) * max|x|/127. 16 = off.

@@ -1,0 +1,40 @@
+// How fast models generate on this machine, side by side.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tercet/model/decoder.hpp"
+
+namespace tercet {
+
+struct SpeedOptions {
+  std::int64_t prompt_tokens = 128;
+  std::int64_t new_tokens = 64;
+  std::int64_t repetitions = 5;
+};
+
+// Of several repetitions.
+struct Rate {
+  double median = 0, slowest = 0, fastest = 0;  // tokens/s
+};
+
+struct Speed {
+  Rate prefill, decode;
+  std::uint64_t bytes_per_token = 0;  // of weights, that decoding a token reads
+};
+
+// Takes turns, one repetition of each after the other, so that other work on the machine meets all alike. The first
+// round is not counted. Throws DataError where a model has not positions enough.
+std::vector<Speed> measure_speed(const std::vector<const Decoder*>& models, const SpeedOptions& options);
+
+std::uint64_t bytes_read_per_token(const Decoder& model);
+
+struct MemoryFigures {
+  double read_bytes_per_s = 0;         // one pass over 256 MB by all threads of this rank, best of several
+  std::uint64_t last_level_cache = 0;  // bytes; 0: not known
+};
+MemoryFigures measure_memory();
+
+}  // namespace tercet

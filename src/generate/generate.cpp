@@ -1,0 +1,101 @@
+#include "tercet/generate/generate.hpp"
+
+#include <ATen/ops/empty.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "tercet/base/error.hpp"
+#include "tercet/base/utf8.hpp"
+
+namespace tercet {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+at::Tensor as_batch(const std::vector<std::int32_t>& ids) {
+  at::Tensor batch = at::empty({1, static_cast<std::int64_t>(ids.size())}, at::kLong);
+  std::copy(ids.begin(), ids.end(), batch.mutable_data_ptr<std::int64_t>());
+  return batch;
+}
+
+// The text of a growing list of ids, given out in parts. A token may end inside a character, and its text may depend on
+// the token before it; so what is compared is the text of prompt and result together, and an unfinished character
+// waits.
+class Text {
+ public:
+  Text(const Tokenizer& tokenizer, const std::vector<std::int32_t>& prompt, std::function<void(std::string_view)> piece)
+      : tokenizer_(tokenizer), ids_(prompt), piece_(std::move(piece)), given_(tokenizer.decode(prompt).size()) {
+    begin_ = given_;
+  }
+
+  void add(std::int32_t id) {
+    ids_.push_back(id);
+    give(false);
+  }
+
+  std::string finish() {
+    give(true);
+    return text_.substr(std::min(begin_, text_.size()));
+  }
+
+ private:
+  void give(bool all) {
+    text_ = tokenizer_.decode(ids_);
+    std::size_t end = text_.size();
+    // decode() puts U+FFFD where bytes are missing; what comes next may complete them.
+    while (!all && end >= 3 && end > given_ && text_.compare(end - 3, 3, "\xEF\xBF\xBD") == 0) end -= 3;
+    if (end <= given_) return;
+    if (piece_) piece_(std::string_view(text_).substr(given_, end - given_));
+    given_ = end;
+  }
+
+  const Tokenizer& tokenizer_;
+  std::vector<std::int32_t> ids_;
+  std::function<void(std::string_view)> piece_;
+  std::string text_;
+  std::size_t begin_ = 0, given_ = 0;  // bytes: of the prompt, and of what was given out
+};
+
+std::int64_t room_after(const Generated& result, const Decoder& model) {
+  const auto length = static_cast<std::int64_t>(result.prompt.size());
+  if (length == 0) throw DataError("the prompt holds no token", "", "give some text to go on from");
+  if (length >= model.config().max_positions) {
+    throw DataError("the prompt has " + std::to_string(length) + " tokens",
+                    "the model knows " + std::to_string(model.config().max_positions) + " positions", "shorten it");
+  }
+  return model.config().max_positions - length;
+}
+
+}  // namespace
+
+Generated generate(const Decoder& model, const Tokenizer& tokenizer, const std::string& prompt,
+                   const GenerationOptions& options, const std::function<void(std::string_view piece)>& piece) {
+  Generated result;
+  if (first_invalid_utf8(prompt) != std::string::npos) throw DataError("the prompt is not UTF-8");
+  tokenizer.encode(prompt, result.prompt);
+  const std::int64_t wanted = std::min(options.tokens, room_after(result, model));
+  KeyValueCache cache(model.config(), static_cast<std::int64_t>(result.prompt.size()) + wanted);
+  Text text(tokenizer, result.prompt, piece);
+  auto begin = Clock::now();
+  at::Tensor logits = model.next_logits(as_batch(result.prompt), cache);
+  result.prefill_s = seconds_since(begin);
+  begin = Clock::now();
+  while (static_cast<std::int64_t>(result.ids.size()) < wanted) {
+    const std::int32_t id = sample(logits, options.sampling, result.ids.size());
+    result.ended = options.stop_at_end && id == tokenizer.eos_token();
+    if (result.ended) break;
+    result.ids.push_back(id);
+    text.add(id);
+    if (static_cast<std::int64_t>(result.ids.size()) < wanted) logits = model.next_logits(as_batch({id}), cache);
+  }
+  result.decode_s = seconds_since(begin);
+  result.text = text.finish();
+  return result;
+}
+
+}  // namespace tercet

@@ -1,0 +1,114 @@
+#include "tercet/generate/speed.hpp"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/ones.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+
+#include "tercet/base/error.hpp"
+#include "tercet/base/heartbeat.hpp"
+#include "tercet/base/simd.hpp"
+#include "tercet/kernels/packed_matrix.hpp"
+
+namespace tercet {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+struct Pass {
+  double prefill, decode;  // tokens/s
+};
+
+Pass one_pass(const Decoder& model, const SpeedOptions& options) {
+  heartbeat::beat();
+  const std::int64_t vocabulary = model.config().vocab_size;
+  KeyValueCache cache(model.config(), options.prompt_tokens + options.new_tokens);
+  const at::Tensor prompt = at::arange(options.prompt_tokens, at::kLong).mul(7).remainder(vocabulary).unsqueeze(0);
+  auto begin = Clock::now();
+  model.next_logits(prompt, cache);
+  const double prefill = static_cast<double>(options.prompt_tokens) / seconds_since(begin);
+  begin = Clock::now();
+  for (std::int64_t i = 0; i < options.new_tokens; ++i) {
+    model.next_logits(at::full({1, 1}, i * 5 % vocabulary, at::kLong), cache);
+  }
+  return {prefill, static_cast<double>(options.new_tokens) / seconds_since(begin)};
+}
+
+Rate rate_of(const std::vector<Pass>& passes, double Pass::*which) {
+  std::vector<double> values;
+  for (const Pass& pass : passes) values.push_back(pass.*which);
+  std::sort(values.begin(), values.end());
+  return {values[values.size() / 2], values.front(), values.back()};
+}
+
+TERCET_CLONES std::int64_t sum_words(const std::int64_t* words, std::int64_t count) {
+  return simd::sum_lanes<std::int64_t>(count, [&](std::int64_t i) { return words[i]; });
+}
+
+std::uint64_t last_level_cache() {
+  std::uint64_t largest = 0;
+  for (int index = 0; index < 8; ++index) {
+    std::ifstream file("/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(index) + "/size");
+    std::uint64_t kilobytes = 0;
+    if (file >> kilobytes) largest = std::max(largest, kilobytes << 10);  // "32768K"
+  }
+  return largest;
+}
+
+}  // namespace
+
+std::uint64_t bytes_read_per_token(const Decoder& model) {
+  std::uint64_t bytes = 0;
+  for (const Parameter& parameter : model.parameters()) {
+    const bool row_alone =
+        parameter.role == Role::kPositionEmbedding || (parameter.role == Role::kEmbedding && !model.config().tied_head);
+    if (row_alone) continue;
+    bytes += parameter.packed != nullptr ? parameter.packed->bytes() : parameter.value.nbytes();
+  }
+  return bytes;
+}
+
+std::vector<Speed> measure_speed(const std::vector<const Decoder*>& models, const SpeedOptions& options) {
+  std::vector<std::vector<Pass>> passes(models.size());
+  for (std::int64_t round = 0; round <= options.repetitions; ++round) {
+    for (std::size_t i = 0; i < models.size(); ++i) {
+      const Pass pass = one_pass(*models[i], options);
+      if (round > 0) passes[i].push_back(pass);
+    }
+  }
+  std::vector<Speed> speeds;
+  for (std::size_t i = 0; i < models.size(); ++i) {
+    speeds.push_back(
+        {rate_of(passes[i], &Pass::prefill), rate_of(passes[i], &Pass::decode), bytes_read_per_token(*models[i])});
+  }
+  return speeds;
+}
+
+MemoryFigures measure_memory() {
+  constexpr std::int64_t kWords = std::int64_t{32} << 20;
+  constexpr int kTries = 8;
+  const at::Tensor block = at::ones({kWords}, at::kLong);
+  const auto* words = block.const_data_ptr<std::int64_t>();
+  double best = 0;
+  for (int i = 0; i < kTries; ++i) {
+    heartbeat::beat();
+    std::atomic<std::int64_t> sum{0};
+    const auto begin = Clock::now();
+    at::parallel_for(0, kWords, kWords / at::get_num_threads(),
+                     [&](std::int64_t from, std::int64_t to) { sum += sum_words(words + from, to - from); });
+    if (sum == kWords) best = std::max(best, 8.0 * kWords / seconds_since(begin));
+  }
+  return {best, last_level_cache()};
+}
+
+}  // namespace tercet

@@ -1,0 +1,108 @@
+// tercet bench: how fast an artifact generates, beside itself dequantized and beside the original.
+#include <ATen/Parallel.h>
+
+#include "model_loader.hpp"
+#include "tercet/base/error.hpp"
+#include "tercet/base/text.hpp"
+#include "tercet/generate/speed.hpp"
+#include "tercet/job/commands.hpp"
+#include "tercet/kernels/packed_matrix.hpp"
+
+namespace tercet {
+namespace {
+
+struct Contender {
+  std::string name;
+  job::LoadedModel model;
+};
+
+job::LoadedModel in_bfloat16(job::LoadedModel model) {
+  for (Parameter& parameter : model.decoder.parameters()) parameter.value = parameter.value.to(at::kBFloat16);
+  return model;
+}
+
+std::vector<Contender> contenders_of(const BenchRequest& request) {
+  std::vector<Contender> contenders;
+  const auto add = [&](const std::string& name, job::LoadedModel model) {
+    contenders.push_back({name, std::move(model)});
+  };
+  const auto original = [&](const std::filesystem::path& path, const std::string& prefix) {
+    add(prefix + "fp32", job::load_model(path, {}, "cpu"));
+    add(prefix + "bf16", in_bfloat16(job::load_model(path, {}, "cpu")));
+  };
+  if (job::locate_model(request.model).kind == job::ModelKind::kHuggingFace) {
+    original(request.model, "");
+  } else {
+    add("packed", job::load_model(request.model, {}, "cpu", WeightForm::kPacked));
+    add("dequantized, fp32", job::load_model(request.model, {}, "cpu"));
+  }
+  if (!request.against.empty()) original(request.against, "original, ");
+  return contenders;
+}
+
+nlohmann::json to_json(const Rate& rate) {
+  return {{"median", rate.median}, {"slowest", rate.slowest}, {"fastest", rate.fastest}};
+}
+
+nlohmann::json to_json(const std::string& name, const Speed& speed, const MemoryFigures& memory) {
+  const double bandwidth = speed.decode.median * static_cast<double>(speed.bytes_per_token);
+  return {{"name", name},
+          {"prefill_tokens_per_second", to_json(speed.prefill)},
+          {"decode_tokens_per_second", to_json(speed.decode)},
+          {"bytes_per_token", speed.bytes_per_token},
+          {"share_of_read_bandwidth", bandwidth / memory.read_bytes_per_s},
+          {"fits_in_cache", speed.bytes_per_token <= memory.last_level_cache}};
+}
+
+std::string rate_text(const nlohmann::json& rate) {
+  return format_fixed(rate.at("median"), 1) + " (" + format_fixed(rate.at("slowest"), 1) + " to " +
+         format_fixed(rate.at("fastest"), 1) + ")";
+}
+
+std::string text_of(const nlohmann::json& result) {
+  std::vector<std::vector<std::string>> rows{
+      {"weights", "prefill, tokens/s", "decode, tokens/s", "read per token", "of the memory's bandwidth"}};
+  for (const auto& row : result.at("models")) {
+    rows.push_back({row.at("name"), rate_text(row.at("prefill_tokens_per_second")),
+                    rate_text(row.at("decode_tokens_per_second")),
+                    format_bytes(row.at("bytes_per_token").get<std::uint64_t>()),
+                    row.at("fits_in_cache").get<bool>()
+                        ? "fits in the cache"
+                        : format_fixed(100 * row.at("share_of_read_bandwidth").get<double>(), 0) + " %"});
+  }
+  return format_table(rows) + "\n" + std::to_string(result.at("threads").get<int>()) + " threads, kernels " +
+         result.at("instruction_set").get<std::string>() + ", memory read at " +
+         format_fixed(result.at("read_bytes_per_second").get<double>() / 1e9, 1) + " GB/s, last-level cache " +
+         format_bytes(result.at("last_level_cache_bytes").get<std::uint64_t>()) + "\n";
+}
+
+}  // namespace
+
+CommandResult bench(Runtime& runtime, const BenchRequest& request) {
+  const std::string answer = on_root(runtime.control(), [&] {
+    const std::vector<Contender> contenders = contenders_of(request);
+    std::vector<const Decoder*> models;
+    for (const Contender& contender : contenders) models.push_back(&contender.model.decoder);
+    const MemoryFigures memory = measure_memory();
+    const std::vector<Speed> speeds =
+        measure_speed(models, {request.prompt_tokens, request.new_tokens, request.repetitions});
+    nlohmann::json result{{"threads", at::get_num_threads()},
+                          {"instruction_set", to_string(best_instruction_set())},
+                          {"read_bytes_per_second", memory.read_bytes_per_s},
+                          {"last_level_cache_bytes", memory.last_level_cache},
+                          {"prompt_tokens", request.prompt_tokens},
+                          {"new_tokens", request.new_tokens},
+                          {"repetitions", request.repetitions},
+                          {"models", nlohmann::json::array()}};
+    for (std::size_t i = 0; i < speeds.size(); ++i) {
+      result["models"].push_back(to_json(contenders[i].name, speeds[i], memory));
+    }
+    return result.dump();
+  });
+  CommandResult result;
+  result.json = nlohmann::json::parse(answer);
+  result.text = text_of(result.json);
+  return result;
+}
+
+}  // namespace tercet

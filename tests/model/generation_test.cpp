@@ -1,0 +1,115 @@
+// One token at a time with a cache, and computing with packed weights.
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/allclose.h>
+#include <gtest/gtest.h>
+
+#include "model/small_models.hpp"
+#include "support/errors.hpp"
+#include "tercet/base/error.hpp"
+#include "tercet/kernels/packed_matrix.hpp"
+#include "tercet/quant/number_format.hpp"
+
+namespace tercet {
+namespace {
+
+using test::all_families;
+using test::small_config;
+using test::some_ids;
+
+double largest_difference(const at::Tensor& a, const at::Tensor& b) {
+  return (a - b).abs().max().item<double>();
+}
+
+TEST(Generation, WithACacheGivesTheLogitsOfTheWholeSequence) {
+  for (const Family family : all_families()) {
+    const ModelConfig config = small_config(family);
+    const Decoder model = Decoder::random(config, 1);
+    const at::Tensor ids = some_ids(1, 12, config.vocab_size);
+    const at::Tensor wanted = model.forward(ids)[0];
+    KeyValueCache cache(config, 12);
+    EXPECT_LT(largest_difference(model.next_logits(ids.narrow(1, 0, 4), cache), wanted[3]), 1e-5);
+    for (std::int64_t i = 4; i < 12; ++i) {
+      EXPECT_LT(largest_difference(model.next_logits(ids.narrow(1, i, 1), cache), wanted[i]), 1e-5)
+          << to_string(family) << ", position " << i;
+    }
+    EXPECT_EQ(cache.length(), 12);
+  }
+}
+
+TEST(Generation, RefusesWhatACacheCannotHold) {
+  const ModelConfig config = small_config(Family::kLlama);
+  const Decoder model = Decoder::random(config, 1);
+  EXPECT_MENTIONS(test::message_of<DataError>([&] { KeyValueCache cache(config, config.max_positions + 1); }),
+                  "from 1 to 64");
+  KeyValueCache cache(config, 4);
+  EXPECT_EQ(cache.bytes(), 2u * 2 * 2 * 4 * 6 * 4);  // keys and values, blocks, heads, positions, elements, bytes
+  EXPECT_MENTIONS(test::message_of<DataError>([&] { model.next_logits(some_ids(1, 5, 40), cache); }), "room for 4");
+  model.next_logits(some_ids(1, 2, 40), cache);
+  EXPECT_MENTIONS(test::message_of<DataError>([&] { model.next_logits(some_ids(1, 2, 40), cache); }), "one token");
+}
+
+// Every matrix of a model in a format, norms and biases as they are.
+std::vector<StoredParameter> stored_model(const Decoder& model, const std::string& format) {
+  const at::NoGradGuard no_grad;
+  std::vector<StoredParameter> stored;
+  for (const Parameter& parameter : model.parameters()) {
+    FormatSpec spec;
+    if (is_block_linear(parameter.role)) spec = {number_format(format), Granularity::kChannel};
+    if (parameter.role == Role::kEmbedding || parameter.role == Role::kHead) {
+      spec = {number_format("int8"), Granularity::kChannel, 0, ScaleRule::kMinMax};
+    }
+    if (spec.format->is_grid() && spec.format->name() != "ternary") spec.rule = ScaleRule::kMinMax;
+    const at::Tensor value = parameter.input_first ? parameter.value.t().contiguous() : parameter.value;
+    stored.push_back({parameter.name, store(value, spec), parameter.input_first});
+  }
+  return stored;
+}
+
+TEST(PackedWeights, GiveTheLogitsOfTheDequantizedModel) {
+  for (const Family family : all_families()) {
+    for (const std::string format : {"ternary", "int4"}) {
+      const ModelConfig config = small_config(family);
+      const std::vector<StoredParameter> stored = stored_model(Decoder::random(config, 3), format);
+      const at::Tensor ids = some_ids(2, 9, config.vocab_size);
+      const auto logits = [&](WeightForm form) {
+        Decoder model = Decoder::from_stored(config, stored, form, "cpu");
+        model.set_activation_bits(8);
+        const at::NoGradGuard no_grad;
+        return model.forward(ids);
+      };
+      const at::Tensor dense = logits(WeightForm::kDense);
+      const double magnitude = dense.abs().max().item<double>();
+      // Products of levels and scales are rounded to fp16 in the dense form alone; trits have none to round.
+      const double tolerance = format == "ternary" ? 1e-5 : 1e-3;
+      EXPECT_LT(largest_difference(logits(WeightForm::kPackedBlocks), dense), tolerance * magnitude)
+          << to_string(family) << " " << format;
+      EXPECT_LT(largest_difference(logits(WeightForm::kPacked), dense), 0.02 * magnitude)  // the head's input in int8
+          << to_string(family) << " " << format;
+    }
+  }
+}
+
+TEST(PackedWeights, KeepNoDenseCopyAndCountAsParameters) {
+  const ModelConfig config = small_config(Family::kLlama);
+  const Decoder original = Decoder::random(config, 3);
+  const Decoder packed = Decoder::from_stored(config, stored_model(original, "ternary"), WeightForm::kPacked, "cpu");
+  EXPECT_EQ(packed.parameter_count(), original.parameter_count());
+  for (const Parameter& parameter : packed.parameters()) {
+    const bool matrix =
+        is_block_linear(parameter.role) || parameter.role == Role::kEmbedding || parameter.role == Role::kHead;
+    EXPECT_EQ(parameter.packed != nullptr, matrix) << parameter.name;
+    EXPECT_EQ(parameter.value.is_meta(), matrix) << parameter.name;
+  }
+}
+
+TEST(PackedWeights, AreForTheCpuAlone) {
+  const ModelConfig config = small_config(Family::kLlama);
+  const auto stored = stored_model(Decoder::random(config, 3), "ternary");
+  EXPECT_MENTIONS(
+      test::message_of<ConfigError>([&] { Decoder::from_stored(config, stored, WeightForm::kPacked, "cuda:0"); }),
+      "cuda:0");
+}
+
+}  // namespace
+}  // namespace tercet
