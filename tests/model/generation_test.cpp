@@ -80,8 +80,9 @@ TEST(PackedWeights, GiveTheLogitsOfTheDequantizedModel) {
       };
       const at::Tensor dense = logits(WeightForm::kDense);
       const double magnitude = dense.abs().max().item<double>();
-      // Products of levels and scales are rounded to fp16 in the dense form alone; trits have none to round.
-      const double tolerance = format == "ternary" ? 1e-5 : 1e-3;
+      // Products of levels and scales are rounded to fp16 in the dense form alone, which now and then moves an
+      // activation to the next of its 255 levels; trits have nothing to round.
+      const double tolerance = format == "ternary" ? 1e-5 : 5e-3;
       EXPECT_LT(largest_difference(logits(WeightForm::kPackedBlocks), dense), tolerance * magnitude)
           << to_string(family) << " " << format;
       EXPECT_LT(largest_difference(logits(WeightForm::kPacked), dense), 0.02 * magnitude)  // the head's input in int8
