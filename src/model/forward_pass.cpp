@@ -64,6 +64,14 @@ at::Tensor ForwardPass::hidden_states(const at::Tensor& ids) const {
   return norm(layout.outer[Part::kFinalNorm], stream);
 }
 
+at::Tensor ForwardPass::hidden_states_from(const at::Tensor& stream, int first) const {
+  const auto& layout = decoder_.shared_->layout;
+  const PositionTables tables = decoder_.shared_->positions.get(config_, stream.size(1), stream.device());
+  Stream result{stream, {}};
+  for (auto i = static_cast<std::size_t>(first); i < layout.blocks.size(); ++i) block(layout.blocks[i], tables, result);
+  return norm(layout.outer[Part::kFinalNorm], result);
+}
+
 at::Tensor ForwardPass::embed(const at::Tensor& ids) const {
   const PartTable& outer = decoder_.shared_->layout.outer;
   const at::Tensor tokens = at::embedding(value(outer[Part::kEmbedding].weight), ids);

@@ -29,7 +29,9 @@ class ForwardPass {
   Stream stream_after(const at::Tensor& ids, int blocks) const;
   at::Tensor hidden_states(const at::Tensor& ids) const;              // [batch, positions, hidden]
   at::Tensor block_after(const at::Tensor& stream, int index) const;  // the stream after that block
-  at::Tensor head(const at::Tensor& hidden) const;                    // [batch, positions, vocab]
+  // hidden_states() from the stream before block `first` on
+  at::Tensor hidden_states_from(const at::Tensor& stream, int first) const;
+  at::Tensor head(const at::Tensor& hidden) const;  // [batch, positions, vocab]
 
  private:
   const at::Tensor& value(std::size_t index) const { return decoder_.parameters_[index].value; }
