@@ -21,6 +21,7 @@ std::string name_of_type(const Row<Owner>& row) {
       return row.limits.path ? "list of paths" : "list of text";
     if constexpr (std::is_same_v<Value, std::vector<SourceConfig>>) return "list of sources";
     if constexpr (std::is_same_v<Value, std::vector<TaskConfig>>) return "list of tasks";
+    if constexpr (std::is_same_v<Value, std::vector<LayerFormat>>) return "list of formats";
     return "whole number";
   });
 }
@@ -45,6 +46,9 @@ std::string type_name(const Row<SourceConfig>& row) {
   return name_of_type(row);
 }
 std::string type_name(const Row<TaskConfig>& row) {
+  return name_of_type(row);
+}
+std::string type_name(const Row<LayerFormat>& row) {
   return name_of_type(row);
 }
 std::string type_name(const Row<FamilyConfig>& row) {

@@ -63,6 +63,30 @@ std::string print_items(const std::vector<Item>& list) {
   return flow_list(items);
 }
 
+bool is_unset(const std::string& value) {
+  return value.empty();
+}
+bool is_unset(const std::optional<std::int64_t>& value) {
+  return !value;
+}
+template <class Value>
+bool is_unset(const Value&) {
+  return false;
+}
+
+std::string print_layer_format(const LayerFormat& item) {
+  std::vector<std::string> set;
+  for (const auto& row : rows_of(item)) {
+    const auto print = [](const auto& value) { return is_unset(value) ? "" : print_value(value); };
+    const std::string value = with_field(row, item, print);
+    if (!value.empty()) set.push_back(std::string(row.key) + ": " + value);
+  }
+  if (set.size() == 1 && !item.format.empty()) return print_value(item.format);
+  std::string text = "{";
+  for (const std::string& each : set) text += (text.size() > 1 ? ", " : "") + each;
+  return text + "}";
+}
+
 std::string print_field(const Row<JobConfig>& row, const JobConfig& config) {
   return with_field(row, config, [](const auto& value) { return print_value(value); });
 }
@@ -118,6 +142,11 @@ std::string print_value(const std::vector<SourceConfig>& value) {
 }
 std::string print_value(const std::vector<TaskConfig>& value) {
   return print_items(value);
+}
+std::string print_value(const std::vector<LayerFormat>& value) {
+  std::vector<std::string> items;
+  for (const LayerFormat& item : value) items.push_back(print_layer_format(item));
+  return flow_list(items);
 }
 
 }  // namespace config

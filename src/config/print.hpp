@@ -19,6 +19,7 @@ std::string print_value(const std::string& value);  // in quotes where YAML woul
 std::string print_value(const std::vector<std::string>& value);
 std::string print_value(const std::vector<SourceConfig>& value);    // in flow form, all keys of each item
 std::string print_value(const std::vector<TaskConfig>& value);      // the same
+std::string print_value(const std::vector<LayerFormat>& value);     // what is set; a format alone as its name
 std::string print_value(const std::optional<std::int64_t>& value);  // unset: "null"
 
 }  // namespace tercet::config

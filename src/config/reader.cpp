@@ -88,7 +88,7 @@ void Reader::read_key(const Row<JobConfig>& row, const YamlNode& node) {
   const bool unset = with_field(row, config_, [&](auto& value) {
     using Value = std::remove_cvref_t<decltype(value)>;
     if constexpr (std::is_same_v<Value, std::vector<std::string>> || std::is_same_v<Value, std::vector<SourceConfig>> ||
-                  std::is_same_v<Value, std::vector<TaskConfig>>) {
+                  std::is_same_v<Value, std::vector<TaskConfig>> || std::is_same_v<Value, std::vector<LayerFormat>>) {
       read_list(node, key, row.limits, value);
       return false;
     } else {
@@ -147,6 +147,24 @@ void Reader::read_list(const YamlNode& node, const std::string& key, const Limit
   }
 }
 
+void Reader::read_list(const YamlNode& node, const std::string& key, const Limits&, std::vector<LayerFormat>& out) {
+  if (!is_list(node, key, "[int4, {role: down, format: int6}]")) return;
+  out.clear();
+  for (const YamlNode& item : node.items) {
+    const std::string name = item_key(key, out.size());
+    places_[name] = place(item);
+    LayerFormat& format = out.emplace_back();
+    if (item.kind == YamlNode::Kind::kMap) {
+      read_item(item, name, format);
+      if (item.items.empty()) problem(item, name, "is empty");
+    } else {
+      const auto row =
+          std::find_if(layer_rows().begin(), layer_rows().end(), [](const auto& r) { return r.key == "format"; });
+      read_value(item, name, row->limits, format.format);
+    }
+  }
+}
+
 template <class Item>
 void Reader::read_item(const YamlNode& node, const std::string& key, Item& out) {
   const auto rows = rows_of(out);
@@ -158,7 +176,8 @@ void Reader::read_item(const YamlNode& node, const std::string& key, Item& out) 
     }
     with_field(*row, out, [&](auto& field) {
       using Value = std::remove_cvref_t<decltype(field)>;
-      if constexpr (std::is_arithmetic_v<Value> || std::is_same_v<Value, std::string>) {
+      if constexpr (std::is_arithmetic_v<Value> || std::is_same_v<Value, std::string> ||
+                    std::is_same_v<Value, std::optional<std::int64_t>>) {
         read_value(value, join_key(key, name), row->limits, field);
       }
     });

@@ -23,6 +23,7 @@ class Reader : public NodeReader {
   void read_list(const YamlNode& node, const std::string& key, const Limits& limits, std::vector<std::string>& out);
   void read_list(const YamlNode& node, const std::string& key, const Limits& limits, std::vector<SourceConfig>& out);
   void read_list(const YamlNode& node, const std::string& key, const Limits& limits, std::vector<TaskConfig>& out);
+  void read_list(const YamlNode& node, const std::string& key, const Limits& limits, std::vector<LayerFormat>& out);
   template <class Item>
   void read_item(const YamlNode& node, const std::string& key, Item& out);  // a map by the item's rows
 

@@ -118,6 +118,10 @@ std::string config_reference() {
     if (section.key == "data") {
       text += "\nAn item of `data.sources` is a path, or these keys:\n" + config::rows_table(config::source_rows());
     }
+    if (section.key == "quantization") {
+      text += "\nAn item of `quantization.layers` names matrices by one or both of `match` and `role`:\n" +
+              config::rows_table(config::layer_rows());
+    }
     if (section.key == "evaluation") {
       text += "\nAn item of `evaluation.tasks` has these keys:\n" + config::rows_table(config::task_rows());
     }

@@ -23,6 +23,9 @@ class Relations {
     check_gates();
     check_tasks();
     check_format();
+    check_layers("quantization.layers", config_.quantization.layers);
+    check_layers("allocation.formats", config_.allocation.formats);
+    check_target();
     check_solver();
     check_devices();
     check_pretrained_model();
@@ -127,7 +130,7 @@ class Relations {
 
   void check_format() {
     const auto& quantization = config_.quantization;
-    const bool ternary = quantization.format.starts_with("ternary");
+    const bool ternary = is_ternary(quantization.format);
     require(!ternary || quantization.rule != "min_max", {"quantization.rule", "quantization.format"},
             "min_max is for integers; " + quantization.format + " takes absmean, least_squares or calibrated");
     require(ternary || quantization.rule == "min_max" || quantization.rule == "calibrated",
@@ -137,15 +140,58 @@ class Relations {
             "false is for integers; trits have no zero point");
   }
 
+  void check_layers(const std::string& key, const std::vector<LayerFormat>& rows) {
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const std::string item = key + "[" + std::to_string(i) + "]";
+      const QuantizationSection settings = as_for(config_.quantization, rows[i]);
+      if (settings.format == "float16") continue;
+      require(takes_rule(settings.format, settings.rule), {item},
+              settings.rule + " is no rule of " + settings.format + ", which takes " +
+                  (is_ternary(settings.format) ? "absmean, least_squares or calibrated" : "min_max or calibrated"));
+      require(!is_ternary(settings.format) || settings.symmetric, {item},
+              "symmetric: false is for integers; trits have no zero point");
+      require(config_.quantization.solver != "compensated" || settings.rule == "calibrated", {item},
+              "needs rule: calibrated with quantization.solver: compensated");
+    }
+  }
+
+  void check_target() {
+    const auto& rows = config_.quantization.layers;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      require(!rows[i].match.empty() || !rows[i].role.empty(), {"quantization.layers[" + std::to_string(i) + "]"},
+              "names no matrix: it needs match or role");
+    }
+    const auto& target = config_.target;
+    std::vector<std::string> set;
+    if (target.perplexity_degradation > 0) set.push_back("target.perplexity_degradation");
+    if (target.size_mb > 0) set.push_back("target.size_mb");
+    if (target.ratio > 0) set.push_back("target.ratio");
+    if (target.like != "none") set.push_back("target.like");
+    if (set.size() > 1) require(false, {set[1], set[0]}, "and " + set[0] + " are two targets; only one can be reached");
+    require(set.empty() || !config_.allocation.formats.empty(), {"allocation.formats"},
+            "is empty: a target needs formats to choose from");
+  }
+
   void check_solver() {
     const auto& quantization = config_.quantization;
     require(quantization.solver != "compensated" || quantization.rule == "calibrated",
             {"quantization.solver", "quantization.rule"},
             "needs quantization.rule: calibrated, which training goes on with");
-    const bool fixed_scales = quantization.solver == "compensated" && !quantization.format.starts_with("ternary");
+    const bool fixed_scales = quantization.solver == "compensated" && may_hold_integers();
     require(!fixed_scales || !config_.training.enabled || config_.training.qk_clip == 0,
             {"training.qk_clip", "quantization.solver"},
             "cannot shrink query and key: integers keep the scales that quantization.solver: compensated gives them");
+  }
+
+  bool may_hold_integers() const {
+    const auto holds = [&](const LayerFormat& row) {
+      const std::string format = as_for(config_.quantization, row).format;
+      return !is_ternary(format) && format != "float16";
+    };
+    const auto& layers = config_.quantization.layers;
+    const auto& candidates = config_.allocation.formats;
+    return !is_ternary(config_.quantization.format) || std::any_of(layers.begin(), layers.end(), holds) ||
+           (has_target(config_) && std::any_of(candidates.begin(), candidates.end(), holds));
   }
 
   void check_devices() {

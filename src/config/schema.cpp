@@ -29,6 +29,7 @@ constexpr Effect kResults = Effect::kResults;
 constexpr Effect kChecked = Effect::kChecked;
 constexpr Effect kNone = Effect::kNone;
 constexpr std::string_view kSeverities = "fail | warn | off";
+constexpr std::string_view kFormats = "ternary | ternary5 | int2 | int3 | int4 | int6 | int8";
 
 // The address of a field as a plain function, e.g. TERCET_AT(training.tokens).
 #define TERCET_AT(member)            \
@@ -38,6 +39,10 @@ constexpr std::string_view kSeverities = "fail | warn | off";
 #define TERCET_SOURCE_AT(member)        \
   +[](SourceConfig & source) -> auto& { \
     return source.member;               \
+  }
+#define TERCET_LAYER_AT(member)       \
+  +[](LayerFormat & layer) -> auto& { \
+    return layer.member;              \
   }
 #define TERCET_TASK_AT(member)      \
   +[](TaskConfig & task) -> auto& { \
@@ -78,7 +83,7 @@ const Row<JobConfig> kJobRows[] = {
   {"calibration.second_moment", TERCET_AT(calibration.second_moment), "", any(), kResults,
    "Also collect the matrix X'X of every layer's inputs (much memory for wide layers)."},
 
-  {"quantization.format", TERCET_AT(quantization.format), "", one_of("ternary | ternary5 | int2 | int3 | int4 | int6 | int8"), kResults,
+  {"quantization.format", TERCET_AT(quantization.format), "", one_of(kFormats), kResults,
    "How the matrices inside the blocks are stored: trits at 2 bits, five trits in a byte (1.6 bits), or integers of so many bits."},
   {"quantization.symmetric", TERCET_AT(quantization.symmetric), "", any(), kResults,
    "Integers without zero points; with them each scale takes a byte more. Trits have none."},
@@ -98,6 +103,8 @@ const Row<JobConfig> kJobRows[] = {
    "Inputs of quantized layers: rounded to int8 for each token, or left alone (16)."},
   {"quantization.skip", TERCET_AT(quantization.skip), "", any(), kResults,
    "Parameter names to keep in fp16; `*` stands for anything and `?` for one character."},
+  {"quantization.layers", TERCET_AT(quantization.layers), "", any(), kResults,
+   "Matrices that are stored otherwise than the rest ([bits-per-layer.md](bits-per-layer.md)): a list of `{match, role, format, …}`; the last item that names a matrix counts."},
   {"quantization.solver", TERCET_AT(quantization.solver), "", one_of("rounding | compensated"), kResults,
    "Where training starts, or what is packed without training: weights rounded by the rule, or levels and scales that make good each other's errors (GPTQ). Compensation implies `calibration.second_moment`."},
   {"quantization.solver_damping", TERCET_AT(quantization.solver_damping), "", between(0, 1), kResults,
@@ -108,6 +115,26 @@ const Row<JobConfig> kJobRows[] = {
    "How often compensation revisits all scales and levels of a layer; 0: GPTQ alone."},
   {"quantization.solver_sequential", TERCET_AT(quantization.solver_sequential), "", any(), kResults,
    "Solve block after block, each for the inputs that the quantized blocks before it give; otherwise for the original's."},
+
+  {"target.perplexity_degradation", TERCET_AT(target.perplexity_degradation), "", at_least(0), kResults,
+   "The smallest model whose perplexity grows by no more than this share, measured on the selection windows before any tuning; 0: no such target."},
+  {"target.size_mb", TERCET_AT(target.size_mb), "MB", at_least(0), kResults,
+   "The best model whose packed file has no more bytes than this (MB of 1,000,000); 0: no such target."},
+  {"target.ratio", TERCET_AT(target.ratio), "", at_least(0), kResults,
+   "The best model whose packed file is so many times smaller than `gates.compression.baseline`; 0: no such target."},
+  {"target.like", TERCET_AT(target.like), "", one_of("none | ternary | ternary5 | int2 | int3 | int4 | int6 | int8"), kResults,
+   "The best model in the bytes of one that has this format in every layer."},
+
+  {"allocation.formats", TERCET_AT(allocation.formats), "", any(), kResults,
+   "What each matrix may be stored as: a list of names, or of items as `quantization.layers` has; one with `match` or `role` is offered to those matrices alone."},
+  {"allocation.tables", TERCET_AT(allocation.tables), "bits", one_of("16 | 8 | 6 | 4 | ternary"), kResults,
+   "What embedding and untied head may be stored as; empty: as `embedding_bits` and `head_bits` say."},
+  {"allocation.sensitivity", TERCET_AT(allocation.sensitivity), "", one_of("kl | error"), kResults,
+   "What a format is said to cost a matrix: the divergence from the original's predictions when that matrix alone is quantized (nats a token), or the relative squared error of its output."},
+  {"allocation.samples", TERCET_AT(allocation.samples), "sequences", at_least(1), kResults,
+   "Training sequences, beyond those of the calibration, that `kl` is measured on."},
+  {"allocation.rounds", TERCET_AT(allocation.rounds), "", between(1, 100), kResults,
+   "How often at most a perplexity target is tried: predicted, quantized, measured, and the prediction corrected."},
 
   {"blockwise.enabled", TERCET_AT(blockwise.enabled), "", any(), kResults,
    "Before training, tune block after block to the outputs of the original's block."},
@@ -280,6 +307,23 @@ const Row<TaskConfig> kTaskRows[] = {
   {"limit", TERCET_TASK_AT(limit), "documents", at_least(0), kResults,
    "How many documents of each file are used, from its beginning; 0: all."},
 };
+
+const Row<LayerFormat> kLayerRows[] = {
+  {"match", TERCET_LAYER_AT(match), "", any(), kResults,
+   "Names of parameters; `*` stands for anything and `?` for one character."},
+  {"role", TERCET_LAYER_AT(role), "", one_of("query | key | value | fused_qkv | attention_output | gate | up | down | embedding | head"), kResults,
+   "What the matrix does; with `match` both must fit."},
+  {"format", TERCET_LAYER_AT(format), "", one_of("ternary | ternary5 | int2 | int3 | int4 | int6 | int8 | float16"), kResults,
+   "As `quantization.format`, or fp16."},
+  {"granularity", TERCET_LAYER_AT(granularity), "", one_of("tensor | channel | group"), kResults,
+   "As `quantization.granularity`; unset for an embedding or head: a row for int8, else a group."},
+  {"group_size", TERCET_LAYER_AT(group_size), "inputs", {.low = 8, .high = 1 << 20, .multiple_of = 4}, kResults,
+   "As `quantization.group_size`, or `table_group_size` for an embedding or head."},
+  {"symmetric", TERCET_LAYER_AT(symmetric), "", one_of("true | false"), kResults,
+   "As `quantization.symmetric`; unset for trits: true."},
+  {"rule", TERCET_LAYER_AT(rule), "", one_of("absmean | least_squares | min_max | calibrated"), kResults,
+   "As `quantization.rule`; unset where the format does not know that one: calibrated."},
+};
 // clang-format on
 
 constexpr SectionRow kSections[] = {
@@ -287,6 +331,8 @@ constexpr SectionRow kSections[] = {
     {"data", "Local text: what to train on and what to measure on."},
     {"calibration", "Statistics of layer inputs that the `calibrated` rule and the report use."},
     {"quantization", "How weights and activations are represented."},
+    {"target", "Bits per layer chosen by measuring ([bits-per-layer.md](bits-per-layer.md)): at most one of these."},
+    {"allocation", "What a target may choose from, and by what it chooses."},
     {"blockwise", "Tuning of one block at a time, against the outputs of the original's block."},
     {"training", "Fine-tuning of the quantized model, and the training of `pretrain`."},
     {"evaluation", "How perplexity, accuracy, agreement and tasks are measured."},
@@ -315,6 +361,9 @@ std::span<const Row<SourceConfig>> source_rows() {
 }
 std::span<const Row<TaskConfig>> task_rows() {
   return kTaskRows;
+}
+std::span<const Row<LayerFormat>> layer_rows() {
+  return kLayerRows;
 }
 std::span<const SectionRow> sections() {
   return kSections;

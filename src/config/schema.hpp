@@ -36,7 +36,8 @@ enum class Effect { kResults, kChecked, kNone };
 template <class Owner>
 using Field = std::variant<bool& (*)(Owner&), std::int64_t& (*)(Owner&), double& (*)(Owner&), std::string& (*)(Owner&),
                            std::vector<std::string>& (*)(Owner&), std::vector<SourceConfig>& (*)(Owner&),
-                           std::vector<TaskConfig>& (*)(Owner&), std::optional<std::int64_t>& (*)(Owner&)>;
+                           std::vector<TaskConfig>& (*)(Owner&), std::vector<LayerFormat>& (*)(Owner&),
+                           std::optional<std::int64_t>& (*)(Owner&)>;
 
 template <class Owner>
 struct Row {
@@ -51,12 +52,16 @@ struct Row {
 std::span<const Row<JobConfig>> job_rows();
 std::span<const Row<SourceConfig>> source_rows();  // of one item of data.sources
 std::span<const Row<TaskConfig>> task_rows();      // of one item of evaluation.tasks
+std::span<const Row<LayerFormat>> layer_rows();    // of one item of quantization.layers or allocation.formats
 // The rows of the items of a list, by what an item is.
 inline std::span<const Row<SourceConfig>> rows_of(const SourceConfig&) {
   return source_rows();
 }
 inline std::span<const Row<TaskConfig>> rows_of(const TaskConfig&) {
   return task_rows();
+}
+inline std::span<const Row<LayerFormat>> rows_of(const LayerFormat&) {
+  return layer_rows();
 }
 
 struct SectionRow {
@@ -83,6 +88,7 @@ decltype(auto) with_field(const Row<Owner>& row, const Owner& owner, Use&& use) 
 std::string type_name(const Row<JobConfig>& row);  // "whole number", "list of paths", ...
 std::string type_name(const Row<SourceConfig>& row);
 std::string type_name(const Row<TaskConfig>& row);
+std::string type_name(const Row<LayerFormat>& row);
 std::string allowed(const Limits& limits);  // "at least 1", "0 to 1", "adamw | mugrokfast"; "" for anything
 std::vector<std::string> split_choices(std::string_view choices);
 

@@ -75,6 +75,7 @@ CommandResult CompressJob::run() {
   stage("prepare the text", [&] { prepare_text(); });
   stage("measure the original", [&] { measure_original(); });
   stage("calibrate", [&] { calibrate_layers(); });
+  if (has_target(config_)) stage("allocate bits", [&] { allocate_bits(); });
   stage("quantize", [&] { quantize(); });
   if (config_.blockwise.enabled) stage("tune blocks", [&] { tune_each_block(); });
   if (config_.training.enabled) stage("fine-tune", [&] { fine_tune(); });

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "allocation_report.hpp"
 #include "model_loader.hpp"
 #include "run_directory.hpp"
 #include "starting_points.hpp"
@@ -52,9 +53,19 @@ class CompressJob {
   void measure_tasks(const std::string& when, const std::string& name, const Decoder& model,
                      TaskResult TaskFigures::*place);
   std::optional<double> judged_accuracy(const TaskResult TaskFigures::*place, const Figures& figures) const;
+  // compress_allocate.cpp
+  void allocate_bits();
+  std::vector<std::vector<double>> sensitivities(const BitChoices& choices);
+  double selection_nll(const std::string& name, const Decoder& model);  // `name` as for evaluate_here
+  void search_for_quality(const BitChoices& choices, const Frontier& frontier, BitAllocation& allocation);
+  void compare_with_prediction();        // of the quantized model, before any tuning
+  void compare_bytes_with_prediction();  // of the packed file
+  void take_best(const LossSearch& search, const BitChoices& choices, BitAllocation& allocation);
   // compress_quantize.cpp
   void calibrate_layers();
-  SolvingRun solving_run();
+  SolvingRun solving_run(const std::vector<ParameterPlan>& storage);
+  // The original with its weights rounded or solved for these formats.
+  Student quantized_student(std::vector<ParameterPlan> storage);
   void quantize();
   void tune_each_block();
   void fine_tune();
@@ -105,6 +116,9 @@ class CompressJob {
   Windows windows_;                        // what quality is measured on
   Windows selection_windows_;              // what the best training state is chosen by
   std::vector<LayerStatistics> statistics_;
+  std::vector<ParameterPlan> storage_;  // how each parameter is stored
+  nlohmann::json allocation_;           // what the bits per layer were chosen by; null: they were not
+  nlohmann::json solver_;               // what the solver said of the student; null: there was none
   std::optional<Student> student_;
   std::optional<TrainingResult> training_;
   std::vector<LayerRecord> layers_;

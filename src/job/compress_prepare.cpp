@@ -18,7 +18,9 @@ void CompressJob::load_inputs() {
     }
     check_positions(original_->decoder.config(), config_.data.sequence_length, "data.sequence_length");
     check_positions(original_->decoder.config(), config_.evaluation.sequence_length, "evaluation.sequence_length");
-    plan_storage(config_.quantization, original_->decoder.parameters());  // settings that do not fit this model
+    storage_ = plan_storage(config_.quantization, original_->decoder.parameters());
+    if (!has_target(config_)) return;
+    check_budget(config_, original_->decoder, BitChoices(config_, original_->decoder), original_->weight_bytes);
   });
   const std::int64_t parameters = original_->decoder.parameter_count();
   adapt_to_size(config_, parameters);

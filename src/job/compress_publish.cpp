@@ -116,6 +116,7 @@ void CompressJob::measure_packed() {
   });
   packed_bytes_ = fs::file_size(directory_.staged() / kPackedFile);
   dequantized_bytes_ = fs::file_size(directory_.staged() / kDequantizedFile);
+  if (!allocation_.is_null()) compare_bytes_with_prediction();
   const std::string of = "/" + packed_hash_.substr(0, 16);
   packed_ = evaluate_here("packed" + of, packed->decoder, &original_->decoder);
   record_evaluation("packed", packed_);

@@ -20,8 +20,10 @@ CalibrationOptions calibration_options(const JobConfig& config) {
   options.sequence_length = config.data.sequence_length;
   options.shards = config.calibration.shards;
   options.batch = config.calibration.batch;
-  options.second_moment = config.calibration.second_moment ||
-                          (config.quantization.solver == "compensated" && !config.quantization.solver_sequential);
+  // Solved in sequence, each block has statistics of its own; sensitivities go by those of the original in any case.
+  const bool by_originals_inputs = !config.quantization.solver_sequential || has_target(config);
+  options.second_moment =
+      config.calibration.second_moment || (config.quantization.solver == "compensated" && by_originals_inputs);
   return options;
 }
 
@@ -38,37 +40,42 @@ void CompressJob::calibrate_layers() {
             format_count(static_cast<std::uint64_t>(options.samples)) + " sequences");
 }
 
-SolvingRun CompressJob::solving_run() {
+SolvingRun CompressJob::solving_run(const std::vector<ParameterPlan>& storage) {
   SolvingRun run;
   run.solver = solver_options(config_.quantization);
   run.sequential = config_.quantization.solver_sequential;
   run.calibration = calibration_options(config_);
   run.calibration.stop = &stop_;  // finished layers are kept, not the large statistics of the block under way
   run.sample = [this](std::uint64_t index, std::span<std::int64_t> ids) { dataset_->training_sample(index, ids); };
-  run.log.find = [this](const std::string& name) {
-    const auto found = work_->find("solve/" + name);
+  const std::string prefix = "solve/" + storage_key(storage) + "/";
+  run.log.find = [this, prefix](const std::string& name) {
+    const auto found = work_->find(prefix + name);
     return found ? std::optional(std::string(*found)) : std::nullopt;
   };
-  run.log.add = [this](const std::string& name, const std::string& bytes) { work_->add("solve/" + name, bytes); };
+  run.log.add = [this, prefix](const std::string& name, const std::string& bytes) { work_->add(prefix + name, bytes); };
   return run;
 }
 
-void CompressJob::quantize() {
-  std::vector<ParameterPlan> storage = plan_storage(config_.quantization, original_->decoder.parameters());
+Student CompressJob::quantized_student(std::vector<ParameterPlan> storage) {
   Decoder copy = original_->decoder.clone();
   copy.set_activation_bits(static_cast<int>(config_.quantization.activation_bits));
   const bool solved = config_.quantization.solver == "compensated";
   add_calibration(comm_, original_->decoder.parameters(), statistics_,
                   solved ? CalibrationScope::kOutsideBlocks : CalibrationScope::kAll, storage, work_.get(), &stop_);
   if (solved) {
-    const auto reports = solve_starting_points(comm_, solving_run(), statistics_, copy, storage);
-    run_file_.provenance(kSolverKey, solver_record(reports));
+    solver_ = solver_record(solve_starting_points(comm_, solving_run(storage), statistics_, copy, storage));
   }
-  student_.emplace(std::move(copy), storage);
+  return {std::move(copy), storage};
+}
+
+void CompressJob::quantize() {
+  student_.emplace(quantized_student(storage_));
+  if (!solver_.is_null()) run_file_.provenance(kSolverKey, solver_);
   layers_ = describe_layers(*student_, statistics_, original_->decoder.parameters());
   run_file_.layers(layers_);
   quantized_ = evaluate_here("quantized", student_->decoder(), &original_->decoder);
   record_evaluation("quantized", quantized_);
+  if (!allocation_.is_null()) compare_with_prediction();
 }
 
 void CompressJob::tune_each_block() {

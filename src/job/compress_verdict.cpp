@@ -3,6 +3,7 @@
 #include <mpi.h>
 
 #include <filesystem>
+#include <set>
 
 #include "compress_job.hpp"
 #include "provenance.hpp"
@@ -53,6 +54,26 @@ bool is_inside_blocks(const LayerRecord& layer) {
 GatesSection rules_for(GatesSection rules, const RunResults& results) {
   if (results.ternary_parameters == 0) rules.sparsity.severity = "off";
   return rules;
+}
+
+struct Method {
+  std::string name = "BitNet-1.58";
+  double bits = 1.58;  // of a code
+};
+
+// Of the matrices inside the blocks: ternary, another format that all of them have, or several.
+Method method_of(const std::vector<LayerRecord>& layers) {
+  std::set<std::string> formats;
+  double bits = 0, weights = 0;
+  for (const LayerRecord& layer : layers) {
+    if (!is_inside_blocks(layer)) continue;
+    const auto count = static_cast<double>(layer.rows * layer.columns);
+    formats.insert(layer.format);
+    bits += count * number_format(layer.format)->layout().bits_per_code();
+    weights += count;
+  }
+  if (formats.size() == 1 && number_format(*formats.begin())->counts_zeros()) return {};
+  return {formats.size() == 1 ? *formats.begin() : "mixed", bits / weights};
 }
 
 std::string verdict_sentence(const Verdict& verdict) {
@@ -134,11 +155,10 @@ nlohmann::json CompressJob::metadata(const Verdict& verdict) const {
   MetadataInput input;
   input.results = results();
   input.verdict = verdict;
-  const NumberFormat& format = *number_format(config_.quantization.format);
-  if (!format.counts_zeros()) {
-    input.method = format.name();
-    input.bits = format.layout().bits_per_code();
-  }
+  const Method method = method_of(layers_);
+  input.method = method.name;
+  input.bits = method.bits;
+  input.allocation = allocation_;
   input.config = {{"yaml", to_yaml(config_)}, {"fingerprint", fingerprint(config_)}};
   input.quantization = {{"format", config_.quantization.format},
                         {"symmetric", config_.quantization.symmetric},

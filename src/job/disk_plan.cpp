@@ -38,7 +38,7 @@ std::uint64_t DiskPlan::total() const {
 }
 
 DiskPlan plan_disk(const PlannedJob& job) {
-  const ArtifactBytes files = artifact_bytes(planned_artifact(job));
+  const ArtifactBytes files = artifact_bytes(unfilled_artifact(job.config, job.model.decoder, job.storage));
   const std::uint64_t tokenizer = tokenizer_bytes(job.model.location.tokenizer);
   DiskPlan plan;
   plan.artifacts = {{kPackedFile, files.packed},

@@ -102,6 +102,21 @@ std::string heading(const PlannedJob& job, const Plan& plan) {
          std::to_string(nodes(job, plan)) + " nodes, text about " + format_count(job.text_tokens()) + " tokens\n\n";
 }
 
+std::string range_text(const PlannedJob& job) {
+  if (!job.range) return "";
+  const std::string chosen = job.range->budget ? "; the target leaves " + format_count(*job.range->budget)
+                                               : "; the target is tried on the way";
+  return "bits per layer: a packed file of " + format_count(job.range->smallest) + " to " +
+         format_count(job.range->largest) + " bytes" + chosen + "\n\n";
+}
+
+json range_json(const PlannedJob& job) {
+  if (!job.range) return nullptr;
+  return {{"smallest_bytes", job.range->smallest},
+          {"largest_bytes", job.range->largest},
+          {"budget_bytes", job.range->budget ? json(*job.range->budget) : json()}};
+}
+
 std::string sharing_table(const Plan& plan) {
   Rows rows{{"dealt out", "items", "least", "most", "idle ranks", "each once"}};
   for (const Sharing& share : plan.world) {
@@ -193,6 +208,7 @@ json to_json(const PlannedJob& job, const Plan& plan) {
           {"memory_per_node", plan.memory.per_rank() * static_cast<std::uint64_t>(plan.node.ranks_per_node)},
           {"node_memory", plan.node.memory},
           {"artifacts", artifacts},
+          {"allocation", range_json(job)},
           {"disk", disk_json(job, plan.disk)},
           {"sharing", sharing_json(plan.world)},
           {"time", time_json(plan.time)},
@@ -202,8 +218,8 @@ json to_json(const PlannedJob& job, const Plan& plan) {
 }
 
 std::string to_text(const PlannedJob& job, const Plan& plan) {
-  std::string text = heading(job, plan) + memory_table(plan) + disk_table(job, plan.disk) + sharing_table(plan) +
-                     time_text(job, plan.time);
+  std::string text = heading(job, plan) + range_text(job) + memory_table(plan) + disk_table(job, plan.disk) +
+                     sharing_table(plan) + time_text(job, plan.time);
   for (const std::string& note : plan.notes) text += "note: " + note + "\n";
   return text;
 }

@@ -7,7 +7,7 @@
 #include <numeric>
 #include <utility>
 
-#include "provenance.hpp"
+#include "bit_choices.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/hash.hpp"
 #include "text_sources.hpp"
@@ -34,6 +34,16 @@ TrainerOptions planned_training(const JobConfig& config, const std::string& devi
   return training_options(config, device, fs::path(config.output) / "checkpoints", "");
 }
 
+// Which choice a job will make shows only when it measures; this one has about its bytes.
+void assume_allocation(PlannedJob& job) {
+  const BitChoices choices(job.config, job.model.decoder);
+  check_budget(job.config, job.model.decoder, choices, job.model.weight_bytes);
+  const Frontier frontier = choices.frontier(choices.assumed_losses());
+  const auto budget = byte_budget(job.config, job.model.decoder, job.model.weight_bytes);
+  job.range = PackedRange{choices.smallest_bytes(), choices.largest_bytes(), budget};
+  job.storage = choices.storage((budget ? choices.within(frontier, *budget) : frontier.finest()).candidates);
+}
+
 std::uint64_t held_out_tokens(const PlannedJob& job) {
   return static_cast<std::uint64_t>(job.config.data.held_out_fraction * static_cast<double>(job.text_tokens()));
 }
@@ -47,9 +57,10 @@ std::uint64_t PlannedJob::text_tokens() const {
 
 PlannedJob plan_job(JobConfig config, const std::string& device, int ranks) {
   LoadedModel model = load_model(config.model.path, config.model.tokenizer, device);
-  PlannedJob job{std::move(config), device, ranks, std::move(model), {}, {}, {}, 0};
+  PlannedJob job{std::move(config), device, ranks, std::move(model), {}, {}, {}, {}, 0};
   adapt_to_size(job.config, job.model.decoder.parameter_count());
   job.storage = plan_storage(job.config.quantization, job.model.decoder.parameters());
+  if (has_target(job.config)) assume_allocation(job);
   job.training = planned_training(job.config, device);
   for (const TextSource& source : dataset_options(job.config).sources) {
     job.sources.push_back(estimate_text(source, *job.model.tokenizer));
@@ -86,21 +97,6 @@ StateTensors planned_state(const PlannedJob& job) {
     state.emplace_back("best." + parameter.name, parameter.master);
   }
   return state;
-}
-
-PackedModel planned_artifact(const PlannedJob& job) {
-  PackedModel packed;
-  packed.config = job.model.decoder.config();
-  packed.activation_bits = static_cast<int>(job.config.quantization.activation_bits);
-  packed.provenance = provenance_of(job.config, std::string(64, '0'));
-  for (std::size_t i = 0; i < job.storage.size(); ++i) {
-    const Parameter& parameter = job.model.decoder.parameters()[i];
-    std::vector<std::int64_t> shape = parameter.value.sizes().vec();
-    if (parameter.input_first) std::reverse(shape.begin(), shape.end());
-    packed.tensors.push_back(
-        {parameter.name, to_string(parameter.role), parameter.input_first, unfilled(shape, *job.storage[i].spec)});
-  }
-  return packed;
 }
 
 WorldItems items_of(const PlannedJob& job) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,13 +17,20 @@
 
 namespace tercet::job {
 
+// Of the packed file, where bits per layer are to be chosen.
+struct PackedRange {
+  std::uint64_t smallest = 0, largest = 0;
+  std::optional<std::uint64_t> budget;  // nullopt: the target is the perplexity
+};
+
 struct PlannedJob {
   JobConfig config;  // with the defaults of the model's size
   std::string device;
   int ranks = 1;
 
   LoadedModel model;
-  std::vector<ParameterPlan> storage;
+  std::vector<ParameterPlan> storage;   // with a target, one choice that meets it, or the largest
+  std::optional<PackedRange> range;     // with a target
   TrainerOptions training;              // schedule.total_steps 0: no training
   std::vector<TextEstimate> sources;    // one per entry of data.sources
   std::uint64_t evaluation_tokens = 0;  // about, of data.evaluation or the held-out documents
@@ -39,8 +47,6 @@ PlannedJob plan_job(JobConfig config, const std::string& device, int ranks);
 std::vector<TrainedParameter> planned_parameters(const PlannedJob& job);
 // What a checkpoint of the training would hold, likewise.
 StateTensors planned_state(const PlannedJob& job);
-// The packed model with tensors of the right types and sizes, not filled.
-PackedModel planned_artifact(const PlannedJob& job);
 
 WorldItems items_of(const PlannedJob& job);
 

@@ -1,85 +1,46 @@
 #include "storage_plan.hpp"
 
 #include <ATen/core/grad_mode.h>
-#include <fnmatch.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <map>
-#include <numeric>
 
+#include "layer_formats.hpp"
+#include "provenance.hpp"
 #include "tercet/base/error.hpp"
+#include "tercet/base/hash.hpp"
 #include "tercet/quant/number_format.hpp"
 #include "tercet/store/unit_bytes.hpp"
 
 namespace tercet::job {
 namespace {
 
-FormatSpec block_spec(const QuantizationSection& settings) {
-  return {number_format(settings.format), granularity(settings.granularity), settings.group_size,
-          scale_rule(settings.rule), settings.symmetric};
-}
-
-// Embedding and head. Eight bits are enough for the whole range of a row; fewer take the best part of a group's.
-FormatSpec table_spec(const std::string& bits, std::int64_t group_size) {
-  if (bits == "16") return {};
-  if (bits == "8") return {number_format("int8"), Granularity::kChannel, 0, ScaleRule::kMinMax};
-  return {number_format(bits == "ternary" ? bits : "int" + bits), Granularity::kGroup, group_size,
-          ScaleRule::kCalibrated};
-}
-
-FormatSpec spec_for(const QuantizationSection& settings, const Parameter& parameter) {
-  if (is_block_linear(parameter.role)) return block_spec(settings);
-  if (parameter.role == Role::kEmbedding) return table_spec(settings.embedding_bits, settings.table_group_size);
-  if (parameter.role == Role::kHead) return table_spec(settings.head_bits, settings.table_group_size);
-  return {};
-}
-
-bool matches(const std::string& pattern, const std::string& name) {
-  return fnmatch(pattern.c_str(), name.c_str(), 0) == 0;
-}
-
-std::vector<std::int64_t> output_first_shape(const Parameter& parameter) {
-  std::vector<std::int64_t> shape = parameter.value.sizes().vec();
-  if (parameter.input_first) std::reverse(shape.begin(), shape.end());
-  return shape;
-}
-
-// The multiple of 4 from 8 up that divides `width` and is nearest to `wanted`; 0: there is none.
-std::int64_t nearest_divisor(std::int64_t width, std::int64_t wanted) {
-  std::int64_t nearest = 0;
-  for (std::int64_t group = 8; group <= width; group += 4) {
-    if (width % group == 0 && (nearest == 0 || std::abs(group - wanted) < std::abs(nearest - wanted))) nearest = group;
+// The last row that names a matrix counts.
+ChosenFormat format_of(const QuantizationSection& settings, const Parameter& parameter) {
+  ChosenFormat chosen = usual_format(settings, parameter);
+  for (std::size_t i = 0; i < settings.layers.size(); ++i) {
+    if (!names(settings.layers[i], parameter)) continue;
+    chosen = format_by_row(settings, settings.layers[i], "quantization.layers[" + std::to_string(i) + "]", parameter);
   }
-  return nearest;
+  return chosen;
 }
 
-// Formats that take no short groups. The hint fits all parameters that share the setting.
-void check_groups(const std::vector<ParameterPlan>& plan, const std::vector<Parameter>& parameters) {
-  struct Setting {
-    std::int64_t common = 0, size = 0;
-    std::string misfit;
-  };
-  std::map<std::string, Setting> settings;
-  for (std::size_t i = 0; i < plan.size(); ++i) {
-    const FormatSpec& spec = *plan[i].spec;
-    if (!spec.format->is_grid() || spec.format->takes_short_groups() || spec.granularity != Granularity::kGroup)
-      continue;
-    const std::int64_t width = output_first_shape(parameters[i])[1];
-    Setting& setting = settings[is_block_linear(parameters[i].role) ? "group_size" : "table_group_size"];
-    setting.common = std::gcd(setting.common, width);
-    setting.size = spec.group_size;
-    if (width % spec.group_size != 0 && setting.misfit.empty())
-      setting.misfit = std::to_string(width) + " inputs of '" + parameters[i].name + "'";
+void keep_skipped(const QuantizationSection& settings, const std::vector<Parameter>& parameters,
+                  std::vector<ChosenFormat>& formats) {
+  for (const std::string& pattern : settings.skip) {
+    bool used = false;
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      if (!matches(pattern, parameters[i].name)) continue;
+      formats[i] = {};
+      used = true;
+    }
+    if (used) continue;
+    throw ConfigError("quantization.skip: '" + pattern + "' matches no parameter", "",
+                      "names look like '" + parameters.back().name + "'; '*' and '?' are wildcards");
   }
-  for (const auto& [key, setting] : settings) {
-    if (setting.misfit.empty()) continue;
-    const std::int64_t works = nearest_divisor(setting.common, setting.size);
-    const std::string otherwise = key == "group_size" ? "quantization.granularity: channel works" : "8 or 16 bits work";
-    throw ConfigError(
-        "quantization." + key + ": " + std::to_string(setting.size) + " does not divide the " + setting.misfit,
-        "integers have no short groups", works == 0 ? otherwise : std::to_string(works) + " divides every width");
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    if (is_block_linear(parameters[i].role) && formats[i].spec.format->is_grid()) return;
   }
+  throw ConfigError("quantization.skip leaves no layer to quantize");
 }
 
 const LayerStatistics* find_statistics(const std::vector<LayerStatistics>& statistics, std::size_t parameter) {
@@ -135,29 +96,38 @@ LayerRecord describe(const TrainedParameter& parameter, const LayerStatistics* s
 }  // namespace
 
 std::vector<ParameterPlan> plan_storage(const QuantizationSection& settings, const std::vector<Parameter>& parameters) {
-  std::map<std::string, int> uses;
-  for (const std::string& pattern : settings.skip) uses[pattern] = 0;
+  check_names("quantization.layers", settings.layers, parameters);
+  std::vector<ChosenFormat> formats;
+  for (const Parameter& parameter : parameters) formats.push_back(format_of(settings, parameter));
+  keep_skipped(settings, parameters, formats);
+  check_groups(formats, parameters);
   std::vector<ParameterPlan> plan;
-  bool any_quantized = false;
-  for (const Parameter& parameter : parameters) {
-    FormatSpec spec = spec_for(settings, parameter);
-    for (auto& [pattern, count] : uses) {
-      if (!matches(pattern, parameter.name)) continue;
-      ++count;
-      spec = FormatSpec{};
-    }
-    any_quantized = any_quantized || (is_block_linear(parameter.role) && spec.format->is_grid());
-    plan.push_back({spec, {}});
-  }
-  for (const auto& [pattern, count] : uses) {
-    if (count == 0) {
-      throw ConfigError("quantization.skip: '" + pattern + "' matches no parameter", "",
-                        "names look like '" + parameters.back().name + "'; '*' and '?' are wildcards");
-    }
-  }
-  if (!any_quantized) throw ConfigError("quantization.skip leaves no layer to quantize");
-  check_groups(plan, parameters);
+  for (const ChosenFormat& chosen : formats) plan.push_back({chosen.spec, {}});
   return plan;
+}
+
+PackedModel unfilled_artifact(const JobConfig& config, const Decoder& model,
+                              const std::vector<ParameterPlan>& storage) {
+  PackedModel packed;
+  packed.config = model.config();
+  packed.activation_bits = static_cast<int>(config.quantization.activation_bits);
+  packed.provenance = provenance_of(config, std::string(64, '0'));
+  for (std::size_t i = 0; i < storage.size(); ++i) {
+    const Parameter& parameter = model.parameters()[i];
+    packed.tensors.push_back({parameter.name, to_string(parameter.role), parameter.input_first,
+                              unfilled(output_first_shape(parameter), *storage[i].spec)});
+  }
+  return packed;
+}
+
+std::string storage_key(const std::vector<ParameterPlan>& storage) {
+  std::string text;
+  for (const ParameterPlan& entry : storage) {
+    const FormatSpec& spec = *entry.spec;
+    text += spec.format->name() + " " + to_string(spec.granularity) + " " + std::to_string(spec.group_size) + " " +
+            to_string(spec.rule) + (spec.symmetric ? " symmetric\n" : "\n");
+  }
+  return sha256_hex(text).substr(0, 16);
 }
 
 bool needs_calibration(const ParameterPlan& entry) {
@@ -178,7 +148,7 @@ void add_calibration(Communicator& comm, const std::vector<Parameter>& parameter
     return layer == nullptr ? at::Tensor() : layer->mean_square;
   };
   UnitWork work;
-  work.name = "thresholds";
+  work.name = "thresholds/" + storage_key(plan);
   work.count = indices.size();
   work.compute = [&](std::uint64_t unit) {
     const std::size_t index = indices[unit];

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
+#include "tercet/artifact/packed_model.hpp"
 #include "tercet/calib/calibrate.hpp"
 #include "tercet/config/job_config.hpp"
 #include "tercet/model/decoder.hpp"
@@ -13,10 +15,17 @@
 
 namespace tercet::job {
 
-// Every linear inside the blocks takes the configured format unless its name matches a skip pattern; embedding and head
-// take their configured bits; the rest is fp16. Throws ConfigError for a pattern that matches nothing, when nothing is
-// left to quantize, and for a group size that does not divide a width where it must, with the nearest that does.
+// Every matrix inside the blocks takes the configured format, embedding and head their configured bits, or what the
+// last row of quantization.layers that names them says; the rest is fp16, and so is what matches a skip pattern. Throws
+// ConfigError for a pattern or row that matches nothing, when nothing is left to quantize, and for a group size that
+// does not divide a width where it must, with the nearest that does.
 std::vector<ParameterPlan> plan_storage(const QuantizationSection& settings, const std::vector<Parameter>& parameters);
+
+// The packed model of such a plan with tensors of the right types and sizes, not filled.
+PackedModel unfilled_artifact(const JobConfig& config, const Decoder& model, const std::vector<ParameterPlan>& storage);
+
+// Names the formats of all parameters: what work that depends on them is kept under.
+std::string storage_key(const std::vector<ParameterPlan>& storage);
 
 bool needs_calibration(const ParameterPlan& entry);  // a grid by the calibrated rule
 

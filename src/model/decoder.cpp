@@ -71,6 +71,11 @@ at::Tensor Decoder::block(int index, const at::Tensor& stream) const {
   return ForwardPass(*this).block_after(stream, index);
 }
 
+at::Tensor Decoder::forward_from(int first, const at::Tensor& stream) const {
+  const ForwardPass pass(*this);
+  return pass.head(pass.hidden_states_from(stream, first));
+}
+
 void Decoder::run_blocks(const at::Tensor& ids, int blocks) const {
   ForwardPass(*this).stream_after(ids, blocks);
 }

@@ -78,6 +78,14 @@ PositionTables ForwardPass::position_tables(const at::Tensor& stream) const {
   return {all.cos.narrow(0, first, length), all.sin.narrow(0, first, length), {}};
 }
 
+at::Tensor ForwardPass::hidden_states_from(const at::Tensor& stream, int first) const {
+  const auto& layout = decoder_.shared_->layout;
+  const PositionTables tables = position_tables(stream);
+  Stream result{stream, {}};
+  for (auto i = static_cast<std::size_t>(first); i < layout.blocks.size(); ++i) block(layout.blocks[i], tables, result);
+  return norm(layout.outer[Part::kFinalNorm], result);
+}
+
 at::Tensor ForwardPass::embed(const at::Tensor& ids) const {
   const PartTable& outer = decoder_.shared_->layout.outer;
   const Parameter& table = decoder_.parameters_[outer[Part::kEmbedding].weight];

@@ -31,6 +31,8 @@ class ForwardPass {
   Stream stream_after(const at::Tensor& ids, int blocks) const;
   at::Tensor hidden_states(const at::Tensor& ids) const;              // [batch, positions, hidden]
   at::Tensor block_after(const at::Tensor& stream, int index) const;  // the stream after that block
+  // hidden_states() from the stream before block `first` on
+  at::Tensor hidden_states_from(const at::Tensor& stream, int first) const;
   at::Tensor head(const at::Tensor& hidden) const;                    // [batch, positions, vocab]
   at::Tensor next_logits(const at::Tensor& ids) const;                // [vocab]; of the last position, with a cache
 

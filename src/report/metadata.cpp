@@ -163,6 +163,7 @@ json compression_metadata(const MetadataInput& input) {
           {"gates", gates_to_json(input.verdict)},
           {"config", input.config},
           {"quantization", input.quantization},
+          {"allocation", input.allocation},
           {"data", input.data},
           {"model", input.model},
           {"versions", input.versions},

@@ -101,6 +101,32 @@ std::string solver_text(const RunRecord& run) {
   return text;
 }
 
+// What the target came to, and how many weights of the free layers got each format.
+std::string allocation_text(const RunRecord& run) {
+  if (!run.provenance.contains(kAllocationKey)) return "";
+  const json& allocation = run.provenance.at(kAllocationKey);
+  std::map<std::string, std::pair<int, double>> formats;
+  for (const json& layer : allocation.at("layers")) {
+    const json& chosen = layer.at("candidates").at(layer.at("chosen").get<std::size_t>());
+    auto& [layers, bytes] = formats[chosen.at("format").get<std::string>()];
+    ++layers;
+    bytes += chosen.at("bytes").get<double>();
+  }
+  const auto number = [&](const char* key, int digits) {
+    return allocation.contains(key) ? format_fixed(allocation.at(key).get<double>(), digits) : std::string("-");
+  };
+  std::string text =
+      "\nbits per layer for " + allocation.at("target").get<std::string>() + "\n" +
+      format_table({{"", "predicted", "came out"},
+                    {"bytes of the packed file", number("predicted_bytes", 0), number("written_bytes", 0)},
+                    {"growth of the loss before tuning, nats a token", number("predicted_nll_growth", 5),
+                     number("measured_nll_growth", 5)}});
+  std::vector<std::vector<std::string>> rows = {{"format", "layers", "bytes"}};
+  for (const auto& [format, count] : formats)
+    rows.push_back({format, std::to_string(count.first), format_fixed(count.second, 0)});
+  return text + format_table(rows);
+}
+
 std::string series_text(const RunRecord& run) {
   const auto ends = ends_of(run);
   if (ends.empty()) return "";
@@ -206,8 +232,8 @@ std::string report_text(const fs::path& run_folder) {
     text += "no final results yet\n";
   }
   if (!run.gates.empty()) text += "\n" + gates_text(run.gates);
-  return text + stages_text(run) + ranks_text(run) + layers_text(run) + solver_text(run) + series_text(run) +
-         files_text(run_folder);
+  return text + stages_text(run) + ranks_text(run) + layers_text(run) + allocation_text(run) + solver_text(run) +
+         series_text(run) + files_text(run_folder);
 }
 
 json report_json(const fs::path& run_folder) {

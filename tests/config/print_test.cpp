@@ -37,6 +37,11 @@ void change(const Row<JobConfig>&, std::vector<SourceConfig>& value) {
 void change(const Row<JobConfig>&, std::vector<TaskConfig>& value) {
   value = {{"hellaswag", "/a b", 3}, {"piqa", "/c*", 0}};
 }
+void change(const Row<JobConfig>&, std::vector<LayerFormat>& value) {
+  value = {{.match = "*.3.*", .format = "int4", .symmetric = "false"},
+           {.role = "down", .granularity = "group", .group_size = 32, .rule = "calibrated"},
+           {.role = "up", .format = "int6"}};
+}
 void change(const Row<JobConfig>&, std::optional<std::int64_t>& value) {
   value = 123;
 }
@@ -90,11 +95,16 @@ TEST(ToYaml, ADifferentConfigSurvivesAsAWhole) {
   changed.calibration.samples = 2 * changed.calibration.shards;
   changed.gates.sparsity_max = 0.9;
   changed.gates.accuracy_task = "piqa";
+  changed.target = {.ratio = 7.5};  // one target at most
+  changed.allocation.tables = {"8", "4"};
   const JobConfig loaded = load(to_yaml(changed));
   EXPECT_EQ(to_yaml(loaded), to_yaml(changed));
   EXPECT_EQ(fingerprint(loaded), fingerprint(changed));
   EXPECT_EQ(loaded.data.sources[1].field, "body: x");
   EXPECT_EQ(loaded.evaluation.tasks[0].limit, 3);
+  EXPECT_EQ(loaded.quantization.layers[0].symmetric, "false");
+  EXPECT_EQ(loaded.quantization.layers[1].group_size, 32);
+  EXPECT_FALSE(loaded.quantization.layers[2].group_size.has_value());
 }
 
 TEST(ToYaml, AnUnsetValueStaysOpenForTheSizeOfTheModel) {

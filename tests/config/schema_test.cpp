@@ -40,6 +40,8 @@ TEST(Schema, EveryFieldOfASectionHasARow) {
   EXPECT_EQ(rows_in("model"), count_fields<ModelSection>());
   EXPECT_EQ(rows_in("data"), count_fields<DataSection>());
   EXPECT_EQ(rows_in("quantization"), count_fields<QuantizationSection>());
+  EXPECT_EQ(rows_in("target"), count_fields<TargetSection>());
+  EXPECT_EQ(rows_in("allocation"), count_fields<AllocationSection>());
   EXPECT_EQ(rows_in("training"), count_fields<TrainingSection>());
   EXPECT_EQ(rows_in("evaluation"), count_fields<EvaluationSection>());
   EXPECT_EQ(rows_in("distributed"), count_fields<DistributedSection>());
@@ -49,6 +51,7 @@ TEST(Schema, EveryFieldOfASectionHasARow) {
   EXPECT_EQ(rows_in("pretrain"), count_fields<PretrainSection>());
   EXPECT_EQ(config::source_rows().size(), count_fields<SourceConfig>());
   EXPECT_EQ(config::task_rows().size(), count_fields<TaskConfig>());
+  EXPECT_EQ(config::layer_rows().size(), count_fields<LayerFormat>());
 }
 
 TEST(Schema, EveryKeyIsUniqueLiesInADescribedSectionAndIsExplained) {

@@ -68,5 +68,56 @@ TEST(StoragePlan, LetsTritsHaveAShortLastGroup) {
   EXPECT_NO_THROW(job::plan_storage({}, model(86)));
 }
 
+TEST(StoragePlan, LetsTheLastRowThatNamesAMatrixCount) {
+  QuantizationSection settings;
+  settings.format = "int3";
+  settings.group_size = 48;
+  settings.table_group_size = 32;
+  settings.layers = {{.match = "*", .format = "int4"}, {.role = "down", .granularity = "channel"}};
+  const std::vector<ParameterPlan> plan = job::plan_storage(settings, model());
+  EXPECT_EQ(plan[0].spec->format->name(), "int4");  // a name that fits, too
+  EXPECT_EQ(plan[0].spec->group_size, 32);          // tables have their own groups
+  EXPECT_EQ(plan[1].spec->format->name(), "int4");
+  EXPECT_EQ(plan[1].spec->group_size, 48);
+  EXPECT_EQ(plan[2].spec->format->name(), "int3");  // as quantization has it, not as the first row
+  EXPECT_EQ(plan[2].spec->granularity, Granularity::kChannel);
+}
+
+TEST(StoragePlan, KeepsWhatIsSkippedWhateverARowSays) {
+  QuantizationSection settings;
+  settings.layers = {{.role = "down", .format = "int8", .group_size = 24}, {.role = "up", .format = "float16"}};
+  settings.skip = {"head"};
+  const std::vector<ParameterPlan> plan = job::plan_storage(settings, model());
+  EXPECT_EQ(plan[1].spec->format->name(), "float16");
+  EXPECT_EQ(plan[2].spec->format->name(), "int8");
+  EXPECT_EQ(plan[2].spec->group_size, 24);
+  EXPECT_EQ(plan[3].spec->format->name(), "float16");
+}
+
+TEST(StoragePlan, NamesTheNearestLayersForARowThatNamesNone) {
+  const std::vector<Parameter> layers = {parameter("model.layers.0.mlp.down_proj.weight", Role::kDown, 96, 144),
+                                         parameter("model.layers.1.mlp.down_proj.weight", Role::kDown, 96, 144),
+                                         parameter("model.layers.1.mlp.up_proj.weight", Role::kUp, 144, 96)};
+  QuantizationSection settings;
+  const auto refused = [&](const LayerFormat& row) {
+    settings.layers = {row};
+    return test::message_of<ConfigError>([&] { job::plan_storage(settings, layers); });
+  };
+  const std::string misspelt = refused({.match = "*.down_prj.*", .format = "int4"});
+  EXPECT_MENTIONS(misspelt, "quantization.layers[0]: '*.down_prj.*' matches no matrix");
+  EXPECT_MENTIONS(misspelt, "'model.layers.0.mlp.down_proj.weight', 'model.layers.1.mlp.down_proj.weight'");
+  EXPECT_MENTIONS(refused({.match = "model.layers.7.*", .format = "int4"}), "near it are 'model.layers.");
+  EXPECT_MENTIONS(refused({.role = "query", .format = "int4"}), "it has down, up");
+  EXPECT_MENTIONS(refused({.match = "*up_proj*", .role = "down", .format = "int4"}), "of the role 'down'");
+}
+
+TEST(StoragePlan, SaysWhichRowHasAGroupThatDoesNotDivideTheWidth) {
+  QuantizationSection settings;
+  settings.layers = {{.role = "up", .format = "int4", .group_size = 48},
+                     {.role = "down", .format = "int4", .group_size = 64}};
+  EXPECT_MENTIONS(test::message_of<ConfigError>([&] { job::plan_storage(settings, model()); }),
+                  "quantization.layers[1].group_size: 64 does not divide the 144 inputs of 'down'");
+}
+
 }  // namespace
 }  // namespace tercet

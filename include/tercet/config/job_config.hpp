@@ -24,6 +24,18 @@ struct TaskConfig {  // eval/task.hpp
   std::int64_t limit = 0;  // documents of each file; 0: all
 };
 
+// How the matrices that it names are stored. What is unset is as `quantization` has it for all.
+struct LayerFormat {
+  std::string match = {};  // pattern of parameter names ("*" and "?"); empty: any
+  // query | key | value | fused_qkv | attention_output | gate | up | down | embedding | head; empty: any
+  std::string role = {};
+  std::string format = {};
+  std::string granularity = {};
+  std::optional<std::int64_t> group_size = {};
+  std::string symmetric = {};  // true | false
+  std::string rule = {};
+};
+
 struct ModelSection {
   std::string path;       // Hugging Face folder
   std::string tokenizer;  // folder; empty: model.path
@@ -55,11 +67,30 @@ struct QuantizationSection {
   std::int64_t table_group_size = 64;  // embedding and head below 8 bits
   std::int64_t activation_bits = 8;    // 8 | 16
   std::vector<std::string> skip;       // patterns of parameter names kept in fp16 ("*" and "?")
+  std::vector<LayerFormat> layers;     // exceptions; the last that names a matrix counts
   std::string solver = "rounding";     // rounding | compensated
   double solver_damping = 0.01;        // share of the mean of the second moment's diagonal
   bool solver_act_order = true;
   std::int64_t solver_sweeps = 4;
   bool solver_sequential = true;  // blocks see the inputs that the quantized blocks before them give
+};
+
+// What automatic bits per layer have to reach: at most one is set, none: there is no allocation.
+struct TargetSection {
+  double perplexity_degradation = 0;  // (after - before) / before, of the quantized model before any tuning
+  double size_mb = 0;                 // of the packed file, millions of bytes
+  double ratio = 0;                   // of gates.compression.baseline to the packed file
+  std::string like = "none";          // a format: the bytes of the model that has it in every layer
+};
+
+// What may be chosen, and what the choice goes by.
+struct AllocationSection {
+  std::vector<LayerFormat> formats = {{.format = "ternary"}, {.format = "int2"}, {.format = "int3"},
+                                      {.format = "int4"},    {.format = "int6"}, {.format = "int8"}};
+  std::vector<std::string> tables;  // bits of embedding and head that may be chosen; empty: as quantization has them
+  std::string sensitivity = "kl";   // kl | error
+  std::int64_t samples = 16;        // sequences that kl is measured on
+  std::int64_t rounds = 6;          // of a perplexity target
 };
 
 struct TrainingSection {
@@ -172,6 +203,8 @@ struct JobConfig {
   CalibrationSection calibration;
   BlockwiseSection blockwise;
   QuantizationSection quantization;
+  TargetSection target;
+  AllocationSection allocation;
   TrainingSection training;
   EvaluationSection evaluation;
   GatesSection gates;
@@ -191,6 +224,13 @@ JobConfig load_job_config(const std::filesystem::path& file, const std::vector<s
 
 // Throws one ConfigError for all of `keys` (e.g. "model.path") that hold an empty text or list: what a command needs.
 void require_keys(const JobConfig& config, const std::vector<std::string>& keys);
+
+// `settings` for the matrices that `row` names. Where the row changes the format and says no more, a rule that the
+// format does not know becomes `calibrated`, and trits have no zero points.
+QuantizationSection as_for(const QuantizationSection& settings, const LayerFormat& row);
+bool is_ternary(const std::string& format);  // "ternary" or "ternary5"
+bool takes_rule(const std::string& format, const std::string& rule);
+bool has_target(const JobConfig& config);  // whether bits per layer are to be chosen
 
 // Defaults by parameter count (tiny < 50 M, small < 500 M, medium < 2 B, large) for keys that were not written.
 std::string size_category(std::int64_t parameters);  // "tiny", "small", "medium", "large"

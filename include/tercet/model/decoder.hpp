@@ -116,6 +116,8 @@ class Decoder {
   // norm before head() takes it.
   at::Tensor embed(const at::Tensor& ids) const;
   at::Tensor block(int index, const at::Tensor& stream) const;
+  // The logits of forward() from that stream before block `first` on.
+  at::Tensor forward_from(int first, const at::Tensor& stream) const;
   // Runs the first `blocks` blocks alone, for what observers see.
   void run_blocks(const at::Tensor& ids, int blocks) const;
   at::Tensor head(const at::Tensor& hidden) const;

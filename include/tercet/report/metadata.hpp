@@ -20,10 +20,11 @@ nlohmann::json file_table(const std::filesystem::path& folder);
 struct MetadataInput {
   RunResults results;
   Verdict verdict;
-  std::string method = "BitNet-1.58";  // for ternary; otherwise the name of the format
-  double bits = 1.58;                  // of a code
+  std::string method = "BitNet-1.58";  // for ternary; otherwise the name of the format, or "mixed"
+  double bits = 1.58;                  // of a code, on average
   nlohmann::json config;               // resolved
   nlohmann::json quantization;         // format, group size, activation bits
+  nlohmann::json allocation;           // of bits to layers for a target; null without one
   nlohmann::json data;                 // sources with hashes, documents and tokens
   nlohmann::json model;                // source folder and hashes
   nlohmann::json versions;             // tercet, LibTorch, HDF5, MPI
