@@ -57,7 +57,7 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
   margin: 0 0 16px; scroll-margin-top: 8px; }
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(330px, 100%), 1fr)); gap: 22px 28px; margin: 4px 0 14px; }
 @media (min-width: 860px) { .wide { grid-column: span 2; } }
-figure { margin: 0; min-width: 0; max-width: 560px; }
+figure { margin: 0 0 8px; min-width: 0; max-width: 560px; }
 figcaption { color: var(--soft); font-size: 12.5px; line-height: 1.45; margin-top: 4px; overflow-wrap: anywhere; }
 svg { display: block; width: 100%; height: auto; }
 svg text { font-size: 12px; fill: var(--soft); font-variant-numeric: tabular-nums; }
@@ -105,8 +105,10 @@ summary { cursor: pointer; color: var(--link); font-size: 14px; padding: 4px 0; 
   .gates li { grid-template-columns: auto minmax(0, 1fr); }
   svg text { font-size: 13px; }
   .gates p { grid-column: 1 / -1; font-size: 13.5px; }
-  table { font-size: 13px; }
-  th, td { padding-right: 10px; }
+  table { font-size: 13px; min-width: 0; }
+  th, td { padding-right: 9px; }
+  thead th { white-space: normal; font-size: 12.5px; vertical-align: bottom; }
+  tbody th { min-width: 88px; }
 }
 @media print {
   :root { --page: #ffffff; --card: #ffffff; --ink: #000000; --soft: #444444; --line: #bbbbbb; --grid: #dddddd; }
