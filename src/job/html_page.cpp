@@ -7,13 +7,11 @@
 
 namespace tercet::job {
 
-bool write_html_page(const RunView& run) {
+void write_html_page(const RunView& run) {
   try {
     write_file_atomically(run.folder / kHtmlReport, html_report(run));
-    return true;
   } catch (const Error& error) {
     log::warn(std::string("no ") + kHtmlReport + ": " + error.what());
-    return false;
   }
 }
 

@@ -7,6 +7,6 @@ namespace tercet::job {
 
 // Writes <run>/report.html. A page that cannot be written fails no job: a warning says why. Returns whether it is
 // there.
-bool write_html_page(const RunView& run);
+void write_html_page(const RunView& run);
 
 }  // namespace tercet::job

@@ -31,13 +31,14 @@ std::vector<TritCounts> trits_of_artifact(const fs::path& run) {
   return {};
 }
 
-// Where the page was written; empty: nowhere.
-fs::path written_page(const ReportRequest& request, RunView& view) {
-  if (!request.writes_html) return {};
+void write_page(const ReportRequest& request, RunView& view) {
   if (view.trits.empty()) view.trits = trits_of_artifact(request.run);
-  if (request.html.empty()) return job::write_html_page(view) ? request.run / kHtmlReport : fs::path();
+  if (request.html.empty()) {
+    job::write_html_page(view);  // the text names it among the files
+    return;
+  }
   write_file_atomically(request.html, html_report(view));
-  return request.html;
+  log::info("the page is in " + request.html.string());
 }
 
 std::string shown(const std::string& what, const RunView& view) {
@@ -52,14 +53,8 @@ std::string shown(const std::string& what, const RunView& view) {
 CommandResult report(const ReportRequest& request) {
   if (request.rebuild) rebuild_run_file(request.run);
   RunView view = view_run(request.run);
-  const fs::path page = written_page(request, view);
-  CommandResult result{ExitCode::kPassed, report_json(view), shown(request.show, view)};
-  if (request.show != "text") {
-    if (!page.empty()) log::info("report: " + page.string());
-  } else if (!page.empty()) {
-    result.text += "\nreport: " + page.string() + "\n";
-  }
-  return result;
+  if (request.writes_html) write_page(request, view);
+  return {ExitCode::kPassed, report_json(view), shown(request.show, view)};
 }
 
 }  // namespace tercet

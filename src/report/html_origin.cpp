@@ -38,7 +38,7 @@ Html facts(const std::string& title, const json& value) {
   Rows rows;
   add_rows(value, "", rows);
   if (rows.empty()) return {};
-  return element("h3", {}, title) + page::table({{"", false}, {"", false}}, rows);
+  return element("h3", {}, title) + page::table({{"key", false}, {"value", false}}, rows);
 }
 
 Html recorded(const RunView& run, const std::string& key, const std::string& title) {
