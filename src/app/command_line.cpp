@@ -30,7 +30,8 @@ struct Invocation {
   std::vector<std::string> allowed_changes;
   bool json = false;
   PlanRequest plan;
-  bool rebuild = false;
+  ReportRequest report;
+  WatchRequest watch;
   EvaluateRequest evaluate;
   GenerateRequest generate;
   BenchRequest bench;
@@ -278,9 +279,53 @@ void add_file_command(CLI::App& app, Invocation& call, const std::string& name, 
   CLI::App* command = app.add_subcommand(name, description);
   command->footer("Example:\n  " + example);
   command->add_option("path", call.path, "What to look at")->required();
-  if (name == "report") command->add_flag("--rebuild", call.rebuild, "Make run.h5 again from journal.jsonl first");
   add_common(*command, call);
   command->callback([&call, run] { call.action = [&call, run](Runtime&) { return run(call); }; });
+}
+
+// On a person's terminal a report leaves its page, too; asked for something else, only where it is told to.
+CommandResult run_report(const Invocation& call) {
+  ReportRequest request = call.report;
+  request.run = call.path;
+  request.writes_html = !request.html.empty() || (request.show == "text" && !call.json);
+  return report(request);
+}
+
+void add_report(CLI::App& app, Invocation& call) {
+  CLI::App* command = app.add_subcommand("report", "Show what a run measured, and write it as a page");
+  command->footer(
+      "Example:\n  tercet report runs/demo/compressed\n  tercet report runs/demo/compressed --html demo.html\n"
+      "  tercet report runs/demo/compressed --csv layers > layers.csv");
+  command->add_option("path", call.path, "Run folder")->required();
+  ReportRequest& request = call.report;
+  command->add_option("--html", request.html, "Where the page is written, instead of report.html in the run folder");
+  CLI::Option* csv = command->add_option("--csv", request.show, "Print a table as CSV: layers or metrics")
+                         ->check(CLI::IsMember({"layers", "metrics"}));
+  command
+      ->add_flag_callback(
+          "--markdown", [&request] { request.show = "markdown"; }, "Print it as Markdown")
+      ->excludes(csv);
+  command->add_flag("--rebuild", request.rebuild, "Make run.h5 again from journal.jsonl first");
+  add_common(*command, call);
+  command->callback([&call] { call.action = [&call](Runtime&) { return run_report(call); }; });
+}
+
+void add_watch(CLI::App& app, Invocation& call) {
+  CLI::App* command = app.add_subcommand("watch", "Watch a run until it ends, and end with its exit code");
+  command->footer("Example:\n  tercet watch runs/demo/compressed\n  tercet watch runs/demo/compressed --once --json");
+  command->add_option("path", call.path, "Run folder")->required();
+  WatchRequest& request = call.watch;
+  command->add_flag("--once", request.once, "Show one picture and end, with 0 while the run is under way");
+  command->add_option("--interval", request.interval_s, "Seconds between two pictures; 2 on a terminal, otherwise 30")
+      ->check(CLI::Range(0.2, 3600.0));
+  add_common(*command, call);
+  command->callback([&call] {
+    call.action = [&call](Runtime& runtime) {
+      call.watch.run = call.path;
+      call.watch.quiet = call.json;
+      return watch(runtime, call.watch);
+    };
+  });
 }
 
 std::string version_text() {
@@ -312,8 +357,10 @@ void describe(CLI::App& app, Invocation& call) {
   add_file_command(app, call, "stop", "Ask a running job to save and end; started again, it goes on",
                    "tercet stop runs/demo/compressed", [](const Invocation& c) { return stop(c.path); });
   add_family(app, call);
-  add_file_command(app, call, "report", "Show what a run measured", "tercet report runs/demo/compressed",
-                   [](const Invocation& c) { return report(c.path, c.rebuild); });
+  add_report(app, call);
+  add_watch(app, call);
+  add_file_command(app, call, "runs", "List the runs in a folder and below it", "tercet runs runs",
+                   [](const Invocation& c) { return list_runs(c.path); });
 }
 
 }  // namespace

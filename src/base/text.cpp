@@ -30,6 +30,7 @@ std::size_t display_width(std::string_view text) {
 
 bool is_numeric(std::string_view text) {
   return !text.empty() && text.find_first_of("0123456789") != std::string_view::npos &&
+         text.find_first_of("0123456789.+-") == 0 &&
          text.find_first_not_of("0123456789.+-eE% x×") == std::string_view::npos;
 }
 

@@ -14,6 +14,7 @@
 #include "tercet/log/log.hpp"
 #include "tercet/model_io/torch_file.hpp"
 #include "tercet/report/report.hpp"
+#include "trit_counts.hpp"
 
 namespace tercet::job {
 
@@ -77,6 +78,7 @@ void CompressJob::pack() {
     remove_strays(directory_.staged());
     model = packed_from(*student_, provenance());
     write_packed_model(directory_.staged() / kPackedFile, *model);
+    run_file_.provenance(kTritsKey, to_json(trit_counts(*model)));
     return sha256_file(directory_.staged() / kPackedFile);
   });
   const fs::path tokenizer = original_->location.tokenizer;

@@ -6,11 +6,13 @@
 #include <set>
 
 #include "compress_job.hpp"
+#include "html_page.hpp"
 #include "provenance.hpp"
 #include "tercet/base/file.hpp"
 #include "tercet/base/text.hpp"
 #include "tercet/log/log.hpp"
 #include "tercet/quant/number_format.hpp"
+#include "tercet/report/html_report.hpp"
 #include "tercet/report/metadata.hpp"
 #include "tercet/report/report.hpp"
 
@@ -81,8 +83,8 @@ std::string verdict_sentence(const Verdict& verdict) {
 }
 
 std::string files_text(const fs::path& run, const fs::path& artifacts) {
-  return "\nartifacts: " + artifacts.string() + "\nfigures:   " + (run / "run.h5").string() +
-         "\nlogs:      " + (run / "log").string() + "\n";
+  return "\nartifacts: " + artifacts.string() + "\nreport:    " + (run / kHtmlReport).string() +
+         "\nfigures:   " + (run / "run.h5").string() + "\nlogs:      " + (run / "log").string() + "\n";
 }
 
 }  // namespace
@@ -203,15 +205,18 @@ CommandResult CompressJob::judge_and_publish() {
     return std::string();
   });
   say_status(state_of(code), verdict_sentence(verdict), code, verdict);
-  const std::string report = on_root(comm_, [&] { return report_json(directory_.path()).dump(); });
+  const std::string report = on_root(comm_, [&] {
+    const RunView view = view_run(directory_.path());
+    write_html_page(view);
+    return report_json(view).dump();
+  });
   return {
       code, nlohmann::json::parse(report),
       "\n" + results_table(final_results, gates) + "\n" + gates_text(gates) + files_text(directory_.path(), target)};
 }
 
-// The job may have been killed between its publication and its last word.
+// On rank 0. The job may have been killed between its publication and its last word.
 void CompressJob::settle() const {
-  if (!comm_.is_root()) return;
   std::error_code ignored;
   fs::remove_all(directory_.work(), ignored);
   const auto status = read_status(directory_.path());
@@ -224,15 +229,16 @@ void CompressJob::settle() const {
 
 CommandResult CompressJob::finished() const {
   const std::string text = on_root(comm_, [&] {
-    const RunRecord record = load_run(directory_.path());
-    return nlohmann::json({{"passed", verdict_of(record.gates).passed},
-                           {"text", report_text(directory_.path())},
-                           {"report", report_json(directory_.path())}})
+    settle();
+    const RunView view = view_run(directory_.path());
+    if (!fs::exists(directory_.path() / kHtmlReport)) write_html_page(view);
+    return nlohmann::json({{"passed", verdict_of(view.record.gates).passed},
+                           {"text", report_text(view)},
+                           {"report", report_json(view)}})
         .dump();
   });
   log::info("this run is complete; its results are shown again");
   const nlohmann::json known = nlohmann::json::parse(text);
-  settle();
   const ExitCode code = known.at("passed").get<bool>() ? ExitCode::kPassed : ExitCode::kGateFailed;
   return {code, known.at("report"), known.at("text").get<std::string>()};
 }

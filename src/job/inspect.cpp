@@ -98,7 +98,11 @@ CommandResult inspect_packed(const fs::path& file) {
 }  // namespace
 
 CommandResult inspect(const fs::path& path) {
-  if (fs::exists(path / "journal.jsonl")) return report(path, false);
+  if (fs::exists(path / "journal.jsonl")) {
+    ReportRequest of_run;
+    of_run.run = path;
+    return report(of_run);
+  }
   const job::ModelLocation location = job::locate_model(path);
   return location.kind == job::ModelKind::kHuggingFace ? inspect_folder(location.weights)
                                                        : inspect_packed(location.weights);

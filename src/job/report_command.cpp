@@ -1,13 +1,60 @@
 // tercet report: what a run measured, from its run file or its journal.
 #include "tercet/report/report.hpp"
 
+#include <filesystem>
+
+#include "html_page.hpp"
+#include "model_loader.hpp"
+#include "tercet/artifact/packed_model.hpp"
+#include "tercet/base/error.hpp"
+#include "tercet/base/file.hpp"
 #include "tercet/job/commands.hpp"
+#include "tercet/log/log.hpp"
+#include "tercet/report/html_report.hpp"
+#include "trit_counts.hpp"
 
 namespace tercet {
+namespace fs = std::filesystem;
+namespace {
 
-CommandResult report(const std::filesystem::path& run, bool rebuild) {
-  if (rebuild) rebuild_run_file(run);
-  return {ExitCode::kPassed, report_json(run), report_text(run)};
+// Runs from before the trits were recorded: they are counted in the packed file, where it is there.
+std::vector<TritCounts> trits_of_artifact(const fs::path& run) {
+  for (const char* folder : {"artifacts", "rejected"}) {
+    const fs::path packed = run / folder / job::kPackedFile;
+    if (!fs::exists(packed)) continue;
+    try {
+      return job::trit_counts(read_packed_model(packed));
+    } catch (const Error& error) {
+      log::warn(std::string("the trits are not counted: ") + error.what());
+    }
+  }
+  return {};
+}
+
+void write_page(const ReportRequest& request, RunView& view) {
+  if (view.trits.empty()) view.trits = trits_of_artifact(request.run);
+  if (request.html.empty()) {
+    job::write_html_page(view);  // the text names it among the files
+    return;
+  }
+  write_file_atomically(request.html, html_report(view));
+  log::info("the page is in " + request.html.string());
+}
+
+std::string shown(const std::string& what, const RunView& view) {
+  if (what == "markdown") return markdown_report(view);
+  if (what == "layers") return layers_csv(view);
+  if (what == "metrics") return metrics_csv(view);
+  return report_text(view);
+}
+
+}  // namespace
+
+CommandResult report(const ReportRequest& request) {
+  if (request.rebuild) rebuild_run_file(request.run);
+  RunView view = view_run(request.run);
+  if (request.writes_html) write_page(request, view);
+  return {ExitCode::kPassed, report_json(view), shown(request.show, view)};
 }
 
 }  // namespace tercet

@@ -1,8 +1,10 @@
 #include "tercet/report/heartbeat_file.hpp"
 
-#include <ctime>
+#include <cstdint>
+#include <limits>
 
 #include "tercet/base/file.hpp"
+#include "tercet/base/strict_json.hpp"
 #include "tercet/report/status.hpp"
 
 namespace tercet {
@@ -10,6 +12,8 @@ namespace fs = std::filesystem;
 namespace {
 
 using nlohmann::json;
+
+constexpr std::uintmax_t kLargestFile = 64 << 20;
 
 fs::path file_of(const fs::path& run_folder) {
   return run_folder / "heartbeat.json";
@@ -35,32 +39,33 @@ json rank_to_json(const RankState& rank) {
           {"memory_bytes", rank.memory_bytes}};
 }
 
+template <class Integer>
+void read_integer(const json& value, const char* key, Integer& number) {
+  constexpr std::int64_t kHigh = sizeof(Integer) < 8 ? std::numeric_limits<int>::max() : INT64_MAX;
+  number = static_cast<Integer>(json_integer(value.at(key), key, "heartbeat.json", 0, kHigh));
+}
+
 RankState rank_from_json(const json& value) {
   RankState rank;
-  rank.rank = value.at("rank");
+  read_integer(value, "rank", rank.rank);
   rank.known = value.at("known");
   rank.silent_s = value.at("silent_s");
   if (!rank.known) return rank;
   rank.host = value.at("host");
-  rank.pid = value.at("pid");
+  read_integer(value, "pid", rank.pid);
   rank.place.phase = value.at("phase");
-  rank.place.done = value.at("done");
-  rank.place.total = value.at("total");
-  rank.place.beats = value.at("beats");
+  read_integer(value, "done", rank.place.done);
+  read_integer(value, "total", rank.place.total);
+  read_integer(value, "beats", rank.place.beats);
   rank.place.waiting = value.at("waiting");
   rank.place.call = value.at("call");
-  rank.place.bytes = value.at("call_bytes");
-  rank.place.calls = value.at("calls");
+  read_integer(value, "call_bytes", rank.place.bytes);
+  read_integer(value, "calls", rank.place.calls);
   rank.idle_s = value.at("idle_s");
   const std::string state = value.at("thread_state");
   rank.thread_state = state.empty() ? '\0' : state.front();
-  rank.memory_bytes = value.at("memory_bytes");
+  read_integer(value, "memory_bytes", rank.memory_bytes);
   return rank;
-}
-
-double seconds_of(const std::string& iso) {
-  std::tm parts{};
-  return ::strptime(iso.c_str(), "%Y-%m-%dT%H:%M:%SZ", &parts) != nullptr ? static_cast<double>(::timegm(&parts)) : 0;
 }
 
 std::string text_of(const json& value) {
@@ -82,7 +87,7 @@ void write_heartbeat(const fs::path& run_folder, const Heartbeat& heartbeat) {
 std::optional<Heartbeat> read_heartbeat(const fs::path& run_folder) {
   try {
     if (!fs::exists(file_of(run_folder))) return std::nullopt;
-    const json file = json::parse(read_file(file_of(run_folder)));
+    const json file = parse_json_object(read_file(file_of(run_folder), kLargestFile), "heartbeat.json");
     Heartbeat heartbeat;
     heartbeat.time = file.at("time");
     for (const json& rank : file.at("ranks")) heartbeat.ranks.push_back(rank_from_json(rank));
@@ -103,7 +108,7 @@ void record_ending(const fs::path& run_folder, const Ending& ending) {
   (*status)["sentence"] = ending.sentence;
   if (!ending.ranks.empty()) (*status)["stop_reason"] = "hang";
   (*status)["updated"] = iso_time(unix_time());
-  (*status)["seconds"] = unix_time() - seconds_of(status->value("started", ""));
+  (*status)["seconds"] = unix_time() - unix_time_of(status->value("started", ""));
   write_file_atomically(run_folder / "status.json", text_of(*status));
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <map>
 
+#include "report/html_sections.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/text.hpp"
 #include "tercet/log/log.hpp"
@@ -17,7 +18,8 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kWorstLayers = 5;
-constexpr std::array kFiles = {"artifacts", "rejected", "config.resolved.yaml", "run.h5", "journal.jsonl", "log"};
+constexpr std::array kFiles = {"artifacts", "rejected",      "report.html", "config.resolved.yaml",
+                               "run.h5",    "journal.jsonl", "log"};
 
 struct SeriesEnd {
   std::size_t count = 0;
@@ -34,22 +36,15 @@ std::map<std::string, SeriesEnd> ends_of(const RunRecord& run) {
   return ends;
 }
 
-std::string text_of(const json& object, const std::string& key, const std::string& otherwise) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : otherwise;
-}
-
-std::string status_text(const fs::path& run_folder, const RunRecord& run) {
-  std::string text = "run        " + run_folder.string() + "\n";
-  if (const auto status = read_status(run_folder)) {
-    text += "state      " + text_of(*status, "state", "unknown");
-    if (const auto code = status->find("exit_code"); code != status->end() && code->is_number()) {
-      text += " (exit code " + code->dump() + ")";
-    }
-    text += ", " + text_of(*status, "updated", "") + "\n";
-    if (const auto said = text_of(*status, "sentence", ""); !said.empty()) text += "           " + said + "\n";
+std::string status_text(const RunView& run) {
+  std::string text = "run        " + run.folder.string() + "\n";
+  if (const std::string state = text_in(run.status, "state"); !run.status.empty()) {
+    text += "state      " + (state.empty() ? "unknown" : state);
+    if (const auto code = number_in(run.status, "exit_code")) text += " (exit code " + format_fixed(*code, 0) + ")";
+    text += ", " + text_in(run.status, "updated") + "\n";
+    if (const auto said = text_in(run.status, "sentence"); !said.empty()) text += "           " + said + "\n";
   }
-  return text + "attempts   " + std::to_string(run.attempts.size()) + "\n";
+  return text + "attempts   " + std::to_string(run.record.attempts.size()) + "\n";
 }
 
 std::string stages_text(const RunRecord& run) {
@@ -65,8 +60,7 @@ std::string ranks_text(const RunRecord& run) {
   if (run.ranks.empty()) return "";
   std::vector<std::vector<std::string>> rows = {{"rank", "host", "device", "peak memory", "tokens/s"}};
   for (const RankRecord& rank : run.ranks) {
-    rows.push_back({std::to_string(rank.rank), rank.host, rank.device,
-                    format_bytes(static_cast<std::uint64_t>(std::clamp(rank.peak_memory_bytes, 0.0, 1e18))),
+    rows.push_back({std::to_string(rank.rank), rank.host, rank.device, sections::in_bytes(rank.peak_memory_bytes),
                     format_fixed(rank.tokens_per_second, 0)});
   }
   return "\n" + format_table(rows);
@@ -93,11 +87,11 @@ std::string layers_text(const RunRecord& run) {
 std::string solver_text(const RunRecord& run) {
   if (!run.provenance.contains(kSolverKey)) return "";
   const json& solver = run.provenance.at(kSolverKey);
-  const json& fallbacks = solver.at("fallbacks");
-  std::string text = "\nsolved layers: " + std::to_string(solver.at("layers").size()) +
+  const json& fallbacks = list_in(solver, "fallbacks");
+  std::string text = "\nsolved layers: " + std::to_string(list_in(solver, "layers").size()) +
                      ", of them by the rounding rule: " + std::to_string(fallbacks.size()) + "\n";
   for (const json& layer : fallbacks)
-    text += "           " + layer.at("name").get<std::string>() + ": " + layer.at("reason").get<std::string>() + "\n";
+    text += "           " + text_in(layer, "name") + ": " + text_in(layer, "reason") + "\n";
   return text;
 }
 
@@ -223,35 +217,30 @@ RunRecord load_run(const fs::path& run_folder) {
   }
 }
 
-std::string report_text(const fs::path& run_folder) {
-  const RunRecord run = load_run(run_folder);
-  std::string text = status_text(run_folder, run) + "\n";
-  if (run.provenance.contains(kResultsKey)) {
-    text += results_table(results_from_json(run.provenance.at(kResultsKey)), run.gates);
-  } else {
-    text += "no final results yet\n";
-  }
-  if (!run.gates.empty()) text += "\n" + gates_text(run.gates);
-  return text + stages_text(run) + ranks_text(run) + layers_text(run) + allocation_text(run) + solver_text(run) +
-         series_text(run) + files_text(run_folder);
+std::string report_text(const RunView& run) {
+  const RunRecord& record = run.record;
+  std::string text = status_text(run) + "\n";
+  text += run.results ? results_table(*run.results, record.gates) : "no final results yet\n";
+  if (!record.gates.empty()) text += "\n" + gates_text(record.gates);
+  return text + stages_text(record) + ranks_text(record) + layers_text(record) + allocation_text(record) + solver_text(record) +
+         series_text(record) + files_text(run.folder);
 }
 
-json report_json(const fs::path& run_folder) {
-  const RunRecord run = load_run(run_folder);
-  json report = {{"run", run_folder.string()},
-                 {"status", read_status(run_folder).value_or(json())},
-                 {"attempts", run.attempts.size()},
-                 {"gates", gates_json(run)},
-                 {"layers", layers_json(run)},
-                 {"series", series_json(run)},
-                 {"timing", timing_json(run)},
-                 {"provenance", run.provenance},
+json report_json(const RunView& run) {
+  const RunRecord& record = run.record;
+  json report = {{"run", run.folder.string()},
+                 {"status", run.status.empty() ? json() : run.status},
+                 {"attempts", record.attempts.size()},
+                 {"gates", gates_json(record)},
+                 {"layers", layers_json(record)},
+                 {"series", series_json(record)},
+                 {"timing", timing_json(record)},
+                 {"provenance", record.provenance},
                  {"metrics", nullptr},
                  {"results", nullptr}};
-  if (run.provenance.contains(kResultsKey)) {
-    const RunResults results = results_from_json(run.provenance.at(kResultsKey));
-    report["results"] = to_json(results);
-    report["metrics"] = compression_metrics(results, verdict_of(run.gates));
+  if (run.results) {
+    report["results"] = to_json(*run.results);
+    report["metrics"] = compression_metrics(*run.results, verdict_of(record.gates));
   }
   return report;
 }

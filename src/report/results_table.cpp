@@ -60,7 +60,7 @@ void add_task_rows(const RunResults& results, const std::vector<GateRecord>& gat
 
 }  // namespace
 
-std::string results_table(const RunResults& results, const std::vector<GateRecord>& gates) {
+std::vector<Cells> results_rows(const RunResults& results, const std::vector<GateRecord>& gates) {
   const Figures &before = results.before, &quantized = results.quantized, &packed = results.packed;
   std::vector<Cells> rows = {
       {"", "before", "quantized", results.fine_tuning ? "fine-tuned, packed" : "packed", "gate"},
@@ -79,7 +79,11 @@ std::string results_table(const RunResults& results, const std::vector<GateRecor
       {"handoff complete", "", "", check(results.handoff), gate_cell(gates, "handoff")},
   };
   add_task_rows(results, gates, rows);
-  return format_table(rows);
+  return rows;
+}
+
+std::string results_table(const RunResults& results, const std::vector<GateRecord>& gates) {
+  return format_table(results_rows(results, gates));
 }
 
 std::string gates_text(const std::vector<GateRecord>& gates) {

@@ -55,6 +55,11 @@ std::string iso_time(double unix_seconds) {
   return std::string(text, std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts));
 }
 
+double unix_time_of(const std::string& iso) {
+  std::tm parts{};
+  return ::strptime(iso.c_str(), "%Y-%m-%dT%H:%M:%SZ", &parts) != nullptr ? static_cast<double>(::timegm(&parts)) : 0;
+}
+
 json to_json(const RunStatus& status) {
   return {{"state", status.state},
           {"exit_code", status.exit_code ? json(*status.exit_code) : json()},

@@ -82,20 +82,24 @@ void Journal::sync() {
   if (::fsync(fd_) != 0) throw journal_error("fsync", path_);
 }
 
-std::vector<nlohmann::json> read_journal_lines(const fs::path& path) {
+void for_each_journal_line(const fs::path& path, const std::function<void(const nlohmann::json&)>& take) {
   const MappedFile file(path);
   std::string_view text = file.text().substr(0, complete_length(file.text()));
-  std::vector<nlohmann::json> lines;
   for (std::size_t number = 1; !text.empty(); ++number) {
     const std::size_t end = text.find('\n');
+    const auto refuse = [&](const std::exception& error) {
+      const std::string reason = "line " + std::to_string(number) + ": " + error.what();
+      return StoreError("cannot read '" + path.string() + "'", reason, "remove that line to keep the others");
+    };
     try {
-      lines.push_back(parse_json_object(text.substr(0, end), "line " + std::to_string(number)));
+      take(parse_json_object(text.substr(0, end), "a record"));
+    } catch (const nlohmann::json::exception& error) {
+      throw refuse(error);
     } catch (const DataError& error) {
-      throw StoreError("cannot read '" + path.string() + "'", error.what(), "remove that line to keep the others");
+      throw refuse(error);
     }
     text.remove_prefix(end + 1);
   }
-  return lines;
 }
 
 }  // namespace tercet::store

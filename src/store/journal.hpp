@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string_view>
 #include <vector>
@@ -29,8 +30,9 @@ class Journal {
   int fd_ = -1;
 };
 
-// The complete lines. Throws StoreError naming the file and line for one that is no JSON object.
-std::vector<nlohmann::json> read_journal_lines(const std::filesystem::path& path);
+// Calls `take` with each complete line, one after the other: a journal can be larger than what it says. Throws
+// StoreError naming the file and line for one that is no JSON object, or that `take` refuses.
+void for_each_journal_line(const std::filesystem::path& path, const std::function<void(const nlohmann::json&)>& take);
 
 // A line for each kind of record; `t` and `attempt` are added by the caller.
 nlohmann::json journal_line(const MetricRecord& record);

@@ -146,21 +146,7 @@ RunRecord read_run_file(const fs::path& run_h5) {
 
 RunRecord read_journal(const fs::path& journal) {
   RunRecord run;
-  std::size_t number = 0;
-  for (const nlohmann::json& line : store::read_journal_lines(journal)) {
-    ++number;
-    const auto refuse = [&](const std::exception& error) {
-      return StoreError("cannot read '" + journal.string() + "'",
-                        "line " + std::to_string(number) + ": " + error.what(), "remove that line to keep the others");
-    };
-    try {
-      store::apply_line(run, line);
-    } catch (const nlohmann::json::exception& error) {
-      throw refuse(error);
-    } catch (const DataError& error) {
-      throw refuse(error);
-    }
-  }
+  store::for_each_journal_line(journal, [&](const nlohmann::json& line) { store::apply_line(run, line); });
   store::order_metrics(run);
   return run;
 }

@@ -144,20 +144,21 @@ TEST(GateTwins, ConvertThereAndBack) {
 
 TEST_F(ReportOfARun, TellsStateTableEvidenceTimesLayersAndFiles) {
   record(true);
-  expect_contains(report_text(folder()), {folder().string(), "passed (exit code 0)", "all gates passed", "21.000",
-                                          "57 of 57 tensors", "2 min 05 s", "node7", "1.50 GB", "4321",
-                                          "model.layers.3.mlp.up_proj.weight", "training/loss", "2.25000", "run.h5"});
+  expect_contains(
+      report_text(view_run(folder())),
+      {folder().string(), "passed (exit code 0)", "all gates passed", "21.000", "57 of 57 tensors", "2 min 05 s",
+       "node7", "1.50 GB", "4321", "model.layers.3.mlp.up_proj.weight", "training/loss", "2.25000", "run.h5"});
 }
 
 TEST_F(ReportOfARun, SaysWhenThereAreNoResultsYet) {
   record(false);
-  expect_contains(report_text(folder()), {"no final results yet", "training/loss"});
-  EXPECT_TRUE(report_json(folder()).at("results").is_null());
+  expect_contains(report_text(view_run(folder())), {"no final results yet", "training/loss"});
+  EXPECT_TRUE(report_json(view_run(folder())).at("results").is_null());
 }
 
 TEST_F(ReportOfARun, IsOneJsonObjectWithAllMetrics) {
   record(true);
-  const auto report = nlohmann::json::parse(report_json(folder()).dump());
+  const auto report = nlohmann::json::parse(report_json(view_run(folder())).dump());
   EXPECT_EQ(report.at("metrics").size(), 19u);
   EXPECT_EQ(report.at("metrics").at("compression/post_finetune_perplexity"), 21.0);
   EXPECT_EQ(report.at("status").at("state"), "passed");
@@ -169,17 +170,17 @@ TEST_F(ReportOfARun, IsOneJsonObjectWithAllMetrics) {
 
 TEST_F(ReportOfARun, TakesTheJournalWhenTheRunFileIsDamaged) {
   record(true);
-  const std::string sound = report_text(folder());
+  const std::string sound = report_text(view_run(folder()));
   fs::resize_file(folder() / "run.h5", 50);
-  EXPECT_EQ(report_text(folder()), sound);
+  EXPECT_EQ(report_text(view_run(folder())), sound);
   fs::remove(folder() / "run.h5");
-  expect_contains(report_text(folder()), {"21.000"});
+  expect_contains(report_text(view_run(folder())), {"21.000"});
   rebuild_run_file(folder());
-  EXPECT_EQ(report_text(folder()), sound);
+  EXPECT_EQ(report_text(view_run(folder())), sound);
 }
 
 TEST_F(ReportOfARun, OfAFolderThatHoldsNoneSaysWhatToGive) {
-  expect_contains(test::message_of<StoreError>([&] { report_text(folder()); }),
+  expect_contains(test::message_of<StoreError>([&] { report_text(view_run(folder())); }),
                   {folder().string(), "holds no run", "output folder"});
 }
 

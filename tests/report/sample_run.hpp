@@ -1,9 +1,11 @@
 // A finished run as the job would record it.
 #pragma once
 
+#include <filesystem>
 #include <optional>
 
 #include "tercet/report/report.hpp"
+#include "tercet/report/status.hpp"
 
 namespace tercet::test {
 
@@ -64,6 +66,43 @@ inline Verdict sample_verdict() {
   GatesSection rules;
   rules.handoff.severity = "off";
   return judge(rules, measured);
+}
+
+// The same in a run folder. `name` is put wherever a name comes from a file of somebody else.
+inline void record_sample_run(const std::filesystem::path& folder, bool finished, const std::string& name = "up_proj") {
+  RunFile run(folder, true);
+  for (int step = 1; step <= 30; ++step) {
+    run.metric({"training/loss", step, 3.0 / step, "nats"});
+    run.metric({"training/tokens_per_second", step, 4000.0 + step, "tokens/s"});
+  }
+  run.metric({"training/held_out_perplexity", 10, 30, "1"});
+  run.metric({"training/held_out_perplexity", 20, 21, "1"});
+  run.metric({"evaluation/before/perplexity", 0, 20, "1"});
+  run.metric({"evaluation/quantized/perplexity", 0, 50, "1"});
+  run.metric({"evaluation/packed/perplexity", 0, 21, "1"});
+  run.metric({"evaluation/dequantized/perplexity", 0, 20.5, "1"});
+  run.stage({name, 0, 125});
+  run.ranks({{0, "node7 " + name, "cpu", 1.5e9, 4321}, {1, "node8", "cpu", 1.25e9, 4320}});
+  run.layers(
+      {{"model.layers.0." + name, "mlp.up", "ternary", 512, 192, 128, 2.125, 0.01, 0.02, 0.05, 0.31, 0.44, 0.41},
+       {"model.layers.1." + name, "mlp.up", "ternary", 512, 192, 128, 2.125, 0.01, 0.03, 0.06, 0.33, 0.45, 0.42}});
+  run.provenance("data", {{{"path", name}, {"documents", 5}, {"tokens", 1000}, {"sha256", "ab"}}});
+  run.provenance("source", {{"model", name}, {"producer", {{"version", "0.1.0"}}}});
+  run.provenance("bad_steps.attempt-1", {{{"step", 7}, {"loss", "nan"}, {"ranks", {0, 1}}, {"consequence", name}}});
+  run.provenance(kSolverKey, {{"layers", {{{"name", name}, {"error", 0.2}, {"error_rounding", 0.3}}}},
+                              {"fallbacks", {{{"name", name}, {"reason", name}}}}});
+  run.provenance(kTritsKey, {{{"name", "model.layers.0." + name}, {"minus", 30}, {"zero", 40}, {"plus", 30}}});
+  RunStatus status;
+  status.stage = "fine-tune";
+  status.started = status.updated = unix_time();
+  if (finished) {
+    run.gates(gate_records(sample_verdict()));
+    run.provenance(kResultsKey, to_json(sample_results()));
+    status.state = "passed";
+    status.exit_code = 0;
+    status.sentence = "every gate passed " + name;
+  }
+  write_status(folder, status);
 }
 
 }  // namespace tercet::test

@@ -95,7 +95,26 @@ CommandResult inspect(const std::filesystem::path& path);  // model, artifact or
 CommandResult verify(const std::filesystem::path& artifacts);
 // Asks the job under way in `run` to save and end; does not wait for it. Throws ConfigError when there is none.
 CommandResult stop(const std::filesystem::path& run);
-CommandResult report(const std::filesystem::path& run, bool rebuild);
+
+struct ReportRequest {
+  std::filesystem::path run;
+  bool rebuild = false;        // run.h5 from the journal first
+  std::string show = "text";   // what is printed: text, markdown, or as CSV "layers" or "metrics"
+  bool writes_html = false;    // a page for people, too
+  std::filesystem::path html;  // where; empty: report.html in the run folder, as far as that can be written
+};
+CommandResult report(const ReportRequest& request);
+
+struct WatchRequest {
+  std::filesystem::path run;
+  bool once = false;
+  bool quiet = false;     // show nothing on the way
+  double interval_s = 0;  // between two pictures; 0: 2 s on a terminal, otherwise 30 s
+};
+// Shows a run until it ends; the result has its exit code, kInternal when it gave no sign of life for ten minutes. With
+// `once` a run under way counts as passed. Writes nothing into the run.
+CommandResult watch(Runtime& runtime, const WatchRequest& request);
+CommandResult list_runs(const std::filesystem::path& folder);  // every run at and below it
 
 // Version, commit, compiler, libraries and what was built in.
 nlohmann::json build_information();

@@ -22,9 +22,10 @@ struct RunStatus {
   std::optional<Verdict> verdict;
 };
 
-std::string state_of(ExitCode code);        // of a run that ended with it
-double unix_time();                         // now, seconds since 1970
-std::string iso_time(double unix_seconds);  // "2026-11-23T23:31:00Z"
+std::string state_of(ExitCode code);          // of a run that ended with it
+double unix_time();                           // now, seconds since 1970
+std::string iso_time(double unix_seconds);    // "2026-11-23T23:31:00Z"
+double unix_time_of(const std::string& iso);  // the other way; 0 when it is none
 
 nlohmann::json to_json(const RunStatus& status);
 void write_status(const std::filesystem::path& run_folder, const RunStatus& status);  // throws StoreError

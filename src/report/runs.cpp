@@ -1,0 +1,132 @@
+// Many runs as a table.
+#include <algorithm>
+#include <system_error>
+
+#include "tercet/base/error.hpp"
+#include "tercet/base/text.hpp"
+#include "tercet/log/log.hpp"
+#include "tercet/report/glance.hpp"
+#include "tercet/report/status.hpp"
+
+namespace tercet {
+namespace fs = std::filesystem;
+namespace {
+
+using nlohmann::json;
+
+constexpr int kDeepest = 3;
+constexpr std::size_t kMostRuns = 10'000;
+// Of a journal the beginning has the original's figures, the end the results.
+constexpr JournalFollower::Bounds kBounds{std::uint64_t{256} << 10, std::uint64_t{512} << 10};
+
+bool is_run(const fs::path& folder) {
+  std::error_code ignored;
+  return fs::exists(folder / "status.json", ignored) &&
+         (fs::exists(folder / "journal.jsonl", ignored) || fs::exists(folder / "run.h5", ignored));
+}
+
+void find_runs(const fs::path& folder, int depth, std::vector<fs::path>& runs) {
+  if (runs.size() >= kMostRuns) return;
+  if (is_run(folder)) return runs.push_back(folder);  // inside a run there is no other
+  if (depth == 0) return;
+  std::error_code error;
+  std::vector<fs::path> below;
+  for (auto entry = fs::directory_iterator(folder, error); !error && entry != fs::directory_iterator();
+       entry.increment(error)) {
+    if (fs::symlink_status(entry->path()).type() == fs::file_type::directory) below.push_back(entry->path());
+  }
+  if (error) log::warn("cannot list '" + folder.string() + "': " + error.message());
+  for (const fs::path& inside : below) find_runs(inside, depth - 1, runs);
+}
+
+Glance glance_at(const fs::path& folder) {
+  try {
+    return RunWatcher(folder, kBounds).look();
+  } catch (const Error& error) {
+    Glance unreadable;
+    unreadable.folder = folder;
+    unreadable.name = folder.filename().string();
+    unreadable.state = "unreadable";
+    unreadable.sentence = error.what();
+    return unreadable;
+  }
+}
+
+// Of the model as it was measured last.
+std::optional<double> perplexity_after(const Glance& run) {
+  for (const char* model : {"packed", "tuned by block", "quantized"}) {
+    if (const auto value = run.value(std::string("evaluation/") + model + "/perplexity")) return value;
+  }
+  return std::nullopt;
+}
+
+std::optional<double> ratio_of(const Glance& run) {
+  return run.results ? run.results->ratio(run.results->baseline) : std::nullopt;
+}
+
+// Of a run under way: until now.
+std::optional<double> seconds_of(const Glance& run) {
+  const double began = unix_time_of(run.started);
+  return run.over() || began == 0 ? run.seconds : std::optional(std::max(0.0, run.time - began));
+}
+
+std::string state_of(const Glance& run) {
+  const auto silent = run.silent_s();
+  if (silent && *silent > kDefaultHangTimeout) return run.state + ", but silent";
+  return run.state.empty() ? "unknown" : run.state;
+}
+
+std::string number(const std::optional<double>& value, int digits, const char* unit = "") {
+  return value ? format_fixed(*value, digits) + unit : "-";
+}
+
+std::string place_of(const fs::path& run, const fs::path& folder) {
+  const std::string relative = run.lexically_relative(folder).string();
+  return relative.empty() || relative == "." ? run.string() : relative;
+}
+
+}  // namespace
+
+std::vector<Glance> glances_below(const fs::path& folder) {
+  if (!fs::is_directory(folder))
+    throw StoreError("'" + folder.string() + "' is no folder", "", "give a folder of runs");
+  std::vector<fs::path> folders;
+  find_runs(folder, kDeepest, folders);
+  std::vector<Glance> runs;
+  for (const fs::path& run : folders) runs.push_back(glance_at(run));
+  std::stable_sort(runs.begin(), runs.end(), [](const Glance& a, const Glance& b) { return a.started > b.started; });
+  return runs;
+}
+
+std::string runs_table(const fs::path& folder, const std::vector<Glance>& runs) {
+  if (runs.empty()) return "no runs in '" + folder.string() + "'\n";
+  std::vector<std::vector<std::string>> rows = {
+      {"run", "name", "state", "ratio", "before", "after", "time", "started"}};
+  for (const Glance& run : runs) {
+    rows.push_back({place_of(run.folder, folder), run.name, state_of(run), number(ratio_of(run), 2, "x"),
+                    number(run.value("evaluation/before/perplexity"), 3), number(perplexity_after(run), 3),
+                    seconds_of(run) ? format_duration(*seconds_of(run)) : "-", run.started});
+  }
+  return format_table(rows);
+}
+
+json runs_json(const std::vector<Glance>& runs) {
+  const auto optional = [](const std::optional<double>& value) { return value ? json(*value) : json(); };
+  auto list = json::array();
+  for (const Glance& run : runs) {
+    list.push_back({{"run", run.folder.string()},
+                    {"name", run.name},
+                    {"state", run.state},
+                    {"exit_code", run.exit_code ? json(*run.exit_code) : json()},
+                    {"sentence", run.sentence},
+                    {"ratio", optional(ratio_of(run))},
+                    {"perplexity_before", optional(run.value("evaluation/before/perplexity"))},
+                    {"perplexity_after", optional(perplexity_after(run))},
+                    {"seconds", optional(seconds_of(run))},
+                    {"silent_s", optional(run.silent_s())},
+                    {"started", run.started}});
+  }
+  return {{"runs", list}};
+}
+
+}  // namespace tercet
