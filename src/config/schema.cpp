@@ -163,7 +163,7 @@ const Row<JobConfig> kJobRows[] = {
   {"training.softening", TERCET_AT(training.softening), "", between(0, 1), kResults,
    "Share of the steps, from the first, over which weights pass from their full precision to their quantized values; 0: off."},
   {"training.hidden_loss", TERCET_AT(training.hidden_loss), "", between(0, 1000), kResults,
-   "Weight of the distance of each block's output from the original's, added to the loss; 0: off."},
+   "Weight at the first step of the distance of each block's output from the original's, added to the loss; it falls linearly to nothing over the steps. 0: off."},
   {"training.warmup_fraction", TERCET_AT(training.warmup_fraction), "", from_below(0, 1), kResults,
    "Share of the steps over which the step size rises to its peak."},
   {"training.schedule", TERCET_AT(training.schedule), "", one_of("constant | linear | two_stage | cosine"), kResults,

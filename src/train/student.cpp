@@ -1,5 +1,6 @@
 #include "tercet/train/student.hpp"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty_like.h>
 
