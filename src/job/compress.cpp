@@ -79,6 +79,8 @@ CommandResult CompressJob::run() {
   stage("quantize", [&] { quantize(); });
   if (config_.blockwise.enabled) stage("tune blocks", [&] { tune_each_block(); });
   if (config_.training.enabled) stage("fine-tune", [&] { fine_tune(); });
+  const bool polishes = config_.training.enabled && config_.training.polish_tokens > 0;
+  if (polishes) stage("polish the scales", [&] { polish_scales(); });
   stage("pack", [&] { pack(); });
   stage("measure what was packed", [&] { measure_packed(); });
   stage("check the handoff", [&] { check_handoff(); });

@@ -68,7 +68,9 @@ class CompressJob {
   Student quantized_student(std::vector<ParameterPlan> storage);
   void quantize();
   void tune_each_block();
+  TrainerCallbacks training_callbacks(const std::string& series, std::uint64_t first_sequence);
   void fine_tune();
+  void polish_scales();
   // compress_publish.cpp
   void pack();
   void measure_packed();

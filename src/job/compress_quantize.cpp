@@ -8,6 +8,7 @@
 #include "tercet/base/text.hpp"
 #include "tercet/log/log.hpp"
 #include "tercet/store/number_json.hpp"
+#include "tercet/train/scale_polish.hpp"
 #include "training_options.hpp"
 
 namespace tercet::job {
@@ -95,33 +96,55 @@ void CompressJob::tune_each_block() {
   record_evaluation("tuned by block", quantized_);
 }
 
-void CompressJob::fine_tune() {
+TrainerCallbacks CompressJob::training_callbacks(const std::string& series, std::uint64_t first_sequence) {
   TrainerCallbacks callbacks;
-  callbacks.sample = [&](std::uint64_t index, std::span<std::int64_t> ids) { dataset_->training_sample(index, ids); };
-  callbacks.held_out_loss = [&] { return selection_loss(); };
-  callbacks.on_step = [&](const StepRecord& step) {
-    record("training/loss", step.step, step.loss, "nats");
-    record("training/kl", step.step, step.kl, "nats");
-    record("training/cross_entropy", step.step, step.cross_entropy, "nats");
-    record("training/gradient_norm", step.step, step.gradient_norm, "1");
-    record("training/learning_rate", step.step, step.learning_rate, "1");
-    record("training/tokens_per_second", step.step, step.tokens_per_second, "tokens/s");
-    record("training/overlapped_buckets", step.step, step.overlapped_buckets, "1");
+  callbacks.sample = [this, first_sequence](std::uint64_t index, std::span<std::int64_t> ids) {
+    dataset_->training_sample(first_sequence + index, ids);
   };
-  callbacks.on_evaluation = [&](std::int64_t step, double loss) {
-    record("training/held_out_perplexity", step, std::exp(loss), "1");
+  callbacks.held_out_loss = [this] { return selection_loss(); };
+  callbacks.on_step = [this, series](const StepRecord& step) {
+    record(series + "/loss", step.step, step.loss, "nats");
+    record(series + "/kl", step.step, step.kl, "nats");
+    record(series + "/cross_entropy", step.step, step.cross_entropy, "nats");
+    if (config_.training.hidden_loss > 0) record(series + "/hidden", step.step, step.hidden, "1");
+    record(series + "/gradient_norm", step.step, step.gradient_norm, "1");
+    record(series + "/learning_rate", step.step, step.learning_rate, "1");
+    record(series + "/tokens_per_second", step.step, step.tokens_per_second, "tokens/s");
+    record(series + "/overlapped_buckets", step.step, step.overlapped_buckets, "1");
+  };
+  callbacks.on_evaluation = [this, series](std::int64_t step, double loss) {
+    record(series + "/held_out_perplexity", step, std::exp(loss), "1");
     log::info("step " + std::to_string(step) + ": held-out perplexity " + format_fixed(std::exp(loss), 4));
   };
-  callbacks.on_checkpoint = [&](const CheckpointReport& report) {
+  callbacks.on_checkpoint = [this](const CheckpointReport& report) {
     record("checkpoint/stall_s", report.step, report.stall_s, "s");
     record("checkpoint/write_s", report.step, report.write_s, "s");
     record("checkpoint/bytes", report.step, static_cast<double>(report.bytes), "bytes");
   };
-  callbacks.on_bad_step = [&](const BadStep& bad) { record_bad_step(bad); };
+  callbacks.on_bad_step = [this](const BadStep& bad) { record_bad_step(bad); };
+  return callbacks;
+}
+
+void CompressJob::fine_tune() {
   TrainerOptions options =
       training_options(config_, runtime_.device(), directory_.checkpoints(), directory_.fingerprint());
   options.stop = &stop_;
-  training_ = run_training(comm_, *student_, &original_->decoder, options, callbacks);
+  training_ = run_training(comm_, *student_, &original_->decoder, options, training_callbacks("training", 0));
+  layers_ = describe_layers(*student_, statistics_);
+  run_file_.layers(layers_);
+}
+
+void CompressJob::polish_scales() {
+  TrainerOptions options =
+      polish_options(config_, runtime_.device(), directory_.polish_checkpoints(), directory_.fingerprint());
+  options.stop = &stop_;
+  const std::uint64_t first = training_->tokens / static_cast<std::uint64_t>(config_.data.sequence_length);
+  freeze_levels(*student_);
+  const TrainingResult polished =
+      run_training(comm_, *student_, &original_->decoder, options, training_callbacks("polish", first));
+  thaw_levels(*student_);
+  training_->tokens += polished.tokens;
+  training_->seconds += polished.seconds;
   layers_ = describe_layers(*student_, statistics_);
   run_file_.layers(layers_);
 }

@@ -31,6 +31,7 @@ class RunDirectory {
   std::filesystem::path artifacts() const { return path_ / "artifacts"; }
   std::filesystem::path rejected() const { return path_ / "rejected"; }
   std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
+  std::filesystem::path polish_checkpoints() const { return path_ / "checkpoints-polish"; }
   std::filesystem::path work() const { return path_ / "work"; }  // finished units; removed when the run is complete
   std::filesystem::path stop_request() const { return stop_request_of(path_); }
   static std::filesystem::path stop_request_of(const std::filesystem::path& run) { return run / "stop.request"; }

@@ -19,7 +19,7 @@ constexpr int kEvaluationPasses = 9;
 
 // Forward pass of one model as the unit, backward being two: teacher and student, or the student alone.
 double units_of(const PlannedJob& job) {
-  return job.training.distillation > 0 ? 4.0 : 3.0;
+  return job.training.distillation > 0 || job.training.hidden_loss > 0 ? 4.0 : 3.0;
 }
 
 class Inputs {

@@ -11,6 +11,8 @@
 namespace tercet::job {
 
 // `checkpoints` is the folder for them. Throws ConfigError when the budget is less than one step.
+TrainerOptions polish_options(const JobConfig& config, const std::string& device,
+                              const std::filesystem::path& checkpoints, const std::string& job_fingerprint);
 TrainerOptions training_options(const JobConfig& config, const std::string& device,
                                 const std::filesystem::path& checkpoints, const std::string& job_fingerprint);
 

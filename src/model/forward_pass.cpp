@@ -50,7 +50,8 @@ at::Tensor ForwardPass::block_after(const at::Tensor& stream, int index) const {
   return result.residual + result.pending;
 }
 
-ForwardPass::Stream ForwardPass::stream_after(const at::Tensor& ids, int blocks) const {
+ForwardPass::Stream ForwardPass::stream_after(const at::Tensor& ids, int blocks,
+                                              std::vector<at::Tensor>* streams) const {
   if (ids.dim() != 2)
     throw DataError("token ids must be [batch, positions]", std::to_string(ids.dim()) + " dimensions");
   const auto& layout = decoder_.shared_->layout;
@@ -59,13 +60,16 @@ ForwardPass::Stream ForwardPass::stream_after(const at::Tensor& ids, int blocks)
   for (int i = 0; i < blocks; ++i) {
     heartbeat::beat();
     block(layout.blocks.at(static_cast<std::size_t>(i)), tables, stream);
+    if (streams == nullptr) continue;
+    stream = {stream.residual + stream.pending, {}};
+    streams->push_back(stream.residual);
   }
   return stream;
 }
 
-at::Tensor ForwardPass::hidden_states(const at::Tensor& ids) const {
+at::Tensor ForwardPass::hidden_states(const at::Tensor& ids, std::vector<at::Tensor>* streams) const {
   const auto& layout = decoder_.shared_->layout;
-  Stream stream = stream_after(ids, static_cast<int>(layout.blocks.size()));
+  Stream stream = stream_after(ids, static_cast<int>(layout.blocks.size()), streams);
   return norm(layout.outer[Part::kFinalNorm], stream);
 }
 

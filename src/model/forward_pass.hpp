@@ -28,8 +28,10 @@ class ForwardPass {
     at::Tensor residual, pending;
   };
 
-  Stream stream_after(const at::Tensor& ids, int blocks) const;
-  at::Tensor hidden_states(const at::Tensor& ids) const;              // [batch, positions, hidden]
+  // `streams`, unless null, receives the residual stream after each block.
+  Stream stream_after(const at::Tensor& ids, int blocks, std::vector<at::Tensor>* streams = nullptr) const;
+  // [batch, positions, hidden]
+  at::Tensor hidden_states(const at::Tensor& ids, std::vector<at::Tensor>* streams = nullptr) const;
   at::Tensor block_after(const at::Tensor& stream, int index) const;  // the stream after that block
   // hidden_states() from the stream before block `first` on
   at::Tensor hidden_states_from(const at::Tensor& stream, int first) const;

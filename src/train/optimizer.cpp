@@ -13,14 +13,19 @@ namespace {
 
 using train::AdamW;
 using train::GrokfastFilter;
+using train::Lion;
 using train::Muon;
 using train::ParameterList;
 
 class CombinedOptimizer final : public Optimizer {
  public:
   CombinedOptimizer(const ParameterList& all, const ParameterList& matrices, const ParameterList& others,
-                    const OptimizerOptions& options, int world_size)
-      : adamw_(others, options) {
+                    const OptimizerOptions& options, int world_size) {
+    if (options.kind == "lion") {
+      lion_ = std::make_unique<Lion>(others, options);
+    } else {
+      adamw_ = std::make_unique<AdamW>(others, options);
+    }
     if (options.kind == "mugrokfast" && options.grokfast_lambda != 0) {
       filter_ = std::make_unique<GrokfastFilter>(all, options.grokfast_alpha, options.grokfast_lambda);
     }
@@ -31,14 +36,16 @@ class CombinedOptimizer final : public Optimizer {
     const at::NoGradGuard no_grad;
     if (filter_) filter_->apply();
     if (muon_) muon_->step(comm, factor);
-    adamw_.step(factor);
+    if (lion_) lion_->step(factor);
+    if (adamw_) adamw_->step(factor);
   }
 
   StateTensors state() const override {
     StateTensors state;
     if (filter_) filter_->collect(state);
     if (muon_) muon_->collect(state);
-    adamw_.collect(state);
+    if (lion_) lion_->collect(state);
+    if (adamw_) adamw_->collect(state);
     return state;
   }
 
@@ -64,7 +71,8 @@ class CombinedOptimizer final : public Optimizer {
 
   std::unique_ptr<GrokfastFilter> filter_;
   std::unique_ptr<Muon> muon_;
-  AdamW adamw_;
+  std::unique_ptr<Lion> lion_;
+  std::unique_ptr<AdamW> adamw_;
 };
 
 }  // namespace
@@ -73,6 +81,7 @@ std::unique_ptr<Optimizer> make_optimizer(std::vector<TrainedParameter>& paramet
                                           int world_size) {
   ParameterList all, matrices, others;
   for (TrainedParameter& parameter : parameters) {
+    if (!parameter.trained) continue;
     all.push_back(&parameter);
     const bool by_muon = options.kind == "mugrokfast" && is_block_linear(parameter.role);
     (by_muon ? matrices : others).push_back(&parameter);
@@ -84,12 +93,15 @@ double clip_gradients(std::vector<TrainedParameter>& parameters, double limit) {
   const at::NoGradGuard no_grad;
   double square = 0;
   for (const TrainedParameter& parameter : parameters) {
-    const double norm = parameter.seen.grad().norm().item<double>();
+    if (!parameter.trained) continue;
+    const double norm = parameter.gradient().norm().item<double>();
     square += norm * norm;
   }
   const double norm = std::sqrt(square);
   if (limit > 0 && norm > limit) {
-    for (TrainedParameter& parameter : parameters) parameter.seen.mutable_grad().mul_(limit / norm);
+    for (TrainedParameter& parameter : parameters) {
+      if (parameter.trained) parameter.gradient().mul_(limit / norm);
+    }
   }
   return norm;
 }

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numeric>
 #include <utility>
 
@@ -22,6 +23,17 @@ std::vector<at::Tensor> zeros_like_masters(const ParameterList& parameters) {
 void collect_named(StateTensors& state, const std::string& prefix, const ParameterList& parameters,
                    const std::vector<at::Tensor>& tensors) {
   for (std::size_t i = 0; i < parameters.size(); ++i) state.emplace_back(prefix + parameters[i]->name, tensors[i]);
+}
+
+std::vector<double> learning_rates(const ParameterList& parameters, const OptimizerOptions& options) {
+  std::vector<double> rates;
+  for (const TrainedParameter* parameter : parameters) {
+    const bool measurable = !parameter->master.is_meta();  // a plan has no values
+    const bool relative = options.matrix_learning_rate > 0 && is_block_linear(parameter->role) && measurable;
+    rates.push_back(relative ? options.matrix_learning_rate * parameter->master.detach().abs().mean().item<double>()
+                             : options.learning_rate);
+  }
+  return rates;
 }
 
 // Multiplications of one Newton-Schulz step on a matrix, to share the work out by.
@@ -55,7 +67,7 @@ GrokfastFilter::GrokfastFilter(ParameterList parameters, double alpha, double la
 
 void GrokfastFilter::apply() {
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    at::Tensor& gradient = parameters_[i]->seen.mutable_grad();
+    at::Tensor gradient = parameters_[i]->gradient();
     averages_[i].mul_(alpha_).add_(gradient, 1 - alpha_);
     gradient.add_(averages_[i], lambda_);
   }
@@ -65,39 +77,77 @@ void GrokfastFilter::collect(StateTensors& state) const {
   collect_named(state, "grokfast.", parameters_, averages_);
 }
 
+// Parameters that one call moves.
+struct AdamW::Group {
+  std::vector<std::size_t> members;
+  double rate = 0, decay = 0;
+};
+
 AdamW::AdamW(ParameterList parameters, const OptimizerOptions& options)
     : parameters_(std::move(parameters)),
       options_(options),
       first_(zeros_like_masters(parameters_)),
       second_(zeros_like_masters(parameters_)) {
-  for (const TrainedParameter* parameter : parameters_) {
-    steps_.push_back(at::zeros({}, parameter->master.options().requires_grad(false)));
+  const std::vector<double> rates = learning_rates(parameters_, options);
+  std::map<std::pair<double, double>, Group> groups;
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    steps_.push_back(at::zeros({}, parameters_[i]->master.options().requires_grad(false)));
+    // Weight decay is for matrices; norms and biases are left alone.
+    const double decay = parameters_[i]->master.dim() > 1 ? options.weight_decay : 0.0;
+    Group& group = groups[{rates[i], decay}];
+    group.rate = rates[i];
+    group.decay = decay;
+    group.members.push_back(i);
   }
+  for (auto& [key, group] : groups) groups_.push_back(std::move(group));
 }
 
+AdamW::~AdamW() = default;
+
 void AdamW::step(double factor) {
-  // Weight decay is for matrices; norms and biases are left alone.
-  for (const bool matrix : {true, false}) {
-    std::vector<at::Tensor> masters, gradients, first, second, steps;
-    for (std::size_t i = 0; i < parameters_.size(); ++i) {
-      if ((parameters_[i]->master.dim() > 1) != matrix) continue;
-      masters.push_back(parameters_[i]->master.detach());
-      gradients.push_back(parameters_[i]->seen.grad());
-      first.push_back(first_[i]);
-      second.push_back(second_[i]);
-      steps_[i].add_(1);
-      steps.push_back(steps_[i]);
-    }
-    if (masters.empty()) continue;
-    at::_fused_adamw_(masters, gradients, first, second, {}, steps, options_.learning_rate * factor, options_.beta1,
-                      options_.beta2, matrix ? options_.weight_decay : 0.0, options_.epsilon, false, false);
+  for (const Group& group : groups_) step(group, factor);
+}
+
+void AdamW::step(const Group& group, double factor) {
+  std::vector<at::Tensor> masters, gradients, first, second, steps;
+  for (const std::size_t i : group.members) {
+    masters.push_back(parameters_[i]->master.detach());
+    gradients.push_back(parameters_[i]->gradient());
+    first.push_back(first_[i]);
+    second.push_back(second_[i]);
+    steps_[i].add_(1);
+    steps.push_back(steps_[i]);
   }
+  at::_fused_adamw_(masters, gradients, first, second, {}, steps, group.rate * factor, options_.beta1, options_.beta2,
+                    group.decay, options_.epsilon, false, false);
 }
 
 void AdamW::collect(StateTensors& state) const {
   collect_named(state, "adamw.first.", parameters_, first_);
   collect_named(state, "adamw.second.", parameters_, second_);
   collect_named(state, "adamw.step.", parameters_, steps_);
+}
+
+Lion::Lion(ParameterList parameters, const OptimizerOptions& options)
+    : parameters_(std::move(parameters)),
+      options_(options),
+      rates_(learning_rates(parameters_, options)),
+      momentum_(zeros_like_masters(parameters_)) {}
+
+void Lion::step(double factor) {
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    const double rate = rates_[i] * factor;
+    at::Tensor master = parameters_[i]->master.detach();
+    const at::Tensor gradient = parameters_[i]->gradient();
+    const at::Tensor direction = (momentum_[i] * options_.beta1).add_(gradient, 1 - options_.beta1).sign_();
+    if (master.dim() > 1 && options_.weight_decay != 0) master.mul_(1 - rate * options_.weight_decay);
+    master.add_(direction, -rate);
+    momentum_[i].mul_(options_.beta2).add_(gradient, 1 - options_.beta2);
+  }
+}
+
+void Lion::collect(StateTensors& state) const {
+  collect_named(state, "lion.", parameters_, momentum_);
 }
 
 Muon::Muon(ParameterList parameters, const OptimizerOptions& options, int world_size)
@@ -125,7 +175,7 @@ void Muon::orthogonalise(std::size_t index) {
 
 void Muon::step(Communicator& comm, double factor) {
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    momentum_[i].mul_(options_.momentum).add_(parameters_[i]->seen.grad());
+    momentum_[i].mul_(options_.momentum).add_(parameters_[i]->gradient());
     if (owner_[i] == comm.rank()) orthogonalise(i);
   }
   for (std::size_t rank = 0; rank < shares_.size(); ++rank) {

@@ -27,13 +27,31 @@ class GrokfastFilter {
 class AdamW {
  public:
   AdamW(ParameterList parameters, const OptimizerOptions& options);
+  ~AdamW();
+  void step(double factor);
+  void collect(StateTensors& state) const;
+
+ private:
+  struct Group;
+  void step(const Group& group, double factor);
+
+  ParameterList parameters_;
+  OptimizerOptions options_;
+  std::vector<at::Tensor> first_, second_, steps_;
+  std::vector<Group> groups_;
+};
+
+class Lion {
+ public:
+  Lion(ParameterList parameters, const OptimizerOptions& options);
   void step(double factor);
   void collect(StateTensors& state) const;
 
  private:
   ParameterList parameters_;
   OptimizerOptions options_;
-  std::vector<at::Tensor> first_, second_, steps_;
+  std::vector<double> rates_;
+  std::vector<at::Tensor> momentum_;
 };
 
 // Momentum is kept by all ranks; each rank orthogonalises the matrices it owns and all get the result.

@@ -1,16 +1,25 @@
 #include "tercet/train/student.hpp"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty_like.h>
 
 #include <utility>
 
 #include "tercet/base/error.hpp"
+#include "tercet/quant/scale_gradient.hpp"
 
 namespace tercet {
 
 at::Tensor as_output_first(const at::Tensor& value, bool input_first) {
   return input_first ? value.t().contiguous() : value;
+}
+
+at::Tensor TrainedParameter::stored_scales() const {
+  constexpr double kSmallest =
+      6.2e-5;  // above fp16's smallest normal number: a level is found by dividing by its scale
+  const at::Tensor sign = levels->scales.to(at::kFloat).sign();
+  return (sign * (sign * master.detach()).clamp_min(kSmallest)).to(at::kHalf);
 }
 
 Student::Student(Decoder decoder, const std::vector<ParameterPlan>& plan) : decoder_(std::move(decoder)) {
@@ -40,7 +49,11 @@ void requantize(std::vector<TrainedParameter>& parameters) {
   const at::NoGradGuard no_grad;
   for (TrainedParameter& parameter : parameters) {
     if (!parameter.spec) continue;
-    if (parameter.input_first) {
+    if (parameter.levels) {
+      const QuantizedMatrix now{parameter.levels->levels, parameter.stored_scales(), parameter.levels->zero_points};
+      const at::Tensor value = dequantize(now, *parameter.spec);
+      parameter.seen.detach().copy_(parameter.input_first ? value.t() : value);
+    } else if (parameter.input_first) {
       const at::Tensor matrix = as_output_first(parameter.master, true);
       at::Tensor quantized = at::empty_like(matrix);
       fake_quantize(matrix, *parameter.spec, parameter.calibration, quantized);
@@ -51,8 +64,23 @@ void requantize(std::vector<TrainedParameter>& parameters) {
   }
 }
 
-void Student::requantize() {
+void Student::requantize(double hardness) {
   tercet::requantize(parameters_);
+  if (hardness >= 1) return;
+  const at::NoGradGuard no_grad;
+  for (TrainedParameter& parameter : parameters_) {
+    if (!parameter.spec || !is_block_linear(parameter.role) || parameter.levels) continue;
+    parameter.seen.detach().lerp_(parameter.master.detach(), 1 - hardness);
+  }
+}
+
+void Student::derive_gradients() {
+  const at::NoGradGuard no_grad;
+  for (TrainedParameter& parameter : parameters_) {
+    if (!parameter.levels) continue;
+    const at::Tensor gradient = as_output_first(parameter.seen.grad(), parameter.input_first);
+    parameter.scale_gradient = scale_gradient(gradient, *parameter.levels, *parameter.spec);
+  }
 }
 
 std::vector<at::Tensor> Student::copy_masters() const {

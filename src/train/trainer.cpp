@@ -1,21 +1,16 @@
 #include "tercet/train/trainer.hpp"
 
-#include <ATen/core/grad_mode.h>
-#include <ATen/ops/empty.h>
-#include <torch/csrc/autograd/autograd.h>
-
 #include <array>
 #include <chrono>
 #include <cmath>
 
-#include "autocast.hpp"
 #include "qk_clip.hpp"
+#include "step_gradient.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/text.hpp"
 #include "tercet/log/log.hpp"
 #include "tercet/text/dataset.hpp"
 #include "tercet/train/gradient_buckets.hpp"
-#include "tercet/train/loss.hpp"
 #include "training_state.hpp"
 
 namespace tercet {
@@ -36,17 +31,13 @@ class TrainingRun {
               const TrainerCallbacks& callbacks)
       : comm_(comm),
         student_(student),
-        teacher_(teacher),
         options_(options),
         callbacks_(callbacks),
-        device_(student.parameters().front().master.device()),
         buckets_(comm, student.parameters(), options.bucket_bytes),
         optimizer_(make_optimizer(student.parameters(), options.optimizer, comm.size())),
-        qk_clip_(student, options.qk_clip) {
-    const auto [begin, end] =
-        shards_of_rank(static_cast<std::uint64_t>(options.sequences_per_step), comm.rank(), comm.size());
-    mine_ = {begin, end};
-  }
+        qk_clip_(student, options.qk_clip),
+        gradient_(student, teacher, options, callbacks, buckets_,
+                  shards_of_rank(static_cast<std::uint64_t>(options.sequences_per_step), comm.rank(), comm.size())) {}
 
   TrainingResult run() {
     if (options_.checkpoint_every > 0) checkpoints_.emplace(comm_, options_.checkpoint);
@@ -76,18 +67,19 @@ class TrainingRun {
   // Without a result (step 0) when the step sent the run back to a checkpoint.
   StepRecord take_step() {
     const auto begin = Clock::now();
-    student_.requantize();
+    student_.requantize(hardness());
     buckets_.zero();
     qk_clip_.watch();
-    std::array<double, 2> sums = forward_and_backward();
-    const bool mine_finite = std::isfinite(sums[0]) && std::isfinite(sums[1]);
+    train::StepSums sums = gradient_.compute(now_.step);
+    const bool mine_finite = sums.finite();
     buckets_.finish();
-    comm_.all_reduce(std::span<double>(sums), Reduce::kSum);  // after the buckets: the same order on every rank
+    student_.derive_gradients();
+    sums = over_all_ranks(sums);  // after the buckets: the same order on every rank
     StepRecord record;
     record.gradient_norm = clip_gradients(student_.parameters(), options_.gradient_clip);
     const double factor = now_.step_scale * learning_rate_factor(options_.schedule, now_.step);
     // The same on all ranks: sums and gradients are.
-    const bool take = std::isfinite(record.gradient_norm) && std::isfinite(sums[0]) && std::isfinite(sums[1]);
+    const bool take = std::isfinite(record.gradient_norm) && sums.finite();
     if (take) {
       optimizer_->step(comm_, factor);
       now_.bad_steps = 0;
@@ -99,6 +91,18 @@ class TrainingRun {
     fill(record, sums, factor, seconds);
     if (!take && refuse_step(record, mine_finite)) return {};
     return record;
+  }
+
+  double hardness() const {
+    const double soft_steps = options_.softening * static_cast<double>(options_.schedule.total_steps);
+    return soft_steps > 0 ? std::min(1.0, static_cast<double>(now_.step) / soft_steps) : 1.0;
+  }
+
+  // Collective.
+  train::StepSums over_all_ranks(const train::StepSums& mine) {
+    std::array<double, 3> sums{mine.kl, mine.cross_entropy, mine.hidden};
+    comm_.all_reduce(std::span<double>(sums), Reduce::kSum);
+    return {sums[0], sums[1], sums[2]};
   }
 
   // Collective. True when the run went back to a checkpoint.
@@ -160,62 +164,15 @@ class TrainingRun {
               format_duration(needed_lead_s()));
   }
 
-  void fill(StepRecord& record, const std::array<double, 2>& sums, double factor, double seconds) {
-    const auto sequences = static_cast<double>(options_.sequences_per_step);
-    const auto length = static_cast<double>(options_.sequence_length);
+  void fill(StepRecord& record, const train::StepSums& sums, double factor, double seconds) {
     record.step = now_.step;
-    record.kl = sums[0] / (sequences * length);
-    record.cross_entropy = sums[1] / (sequences * (length - 1));
-    record.loss = kl_share() * record.kl + (1 - kl_share()) * record.cross_entropy;
+    gradient_.fill(record, sums);
     record.learning_rate = options_.optimizer.learning_rate * factor;
-    record.tokens_per_second = sequences * length / seconds;
+    record.tokens_per_second = static_cast<double>(options_.sequences_per_step * options_.sequence_length) / seconds;
     record.overlapped_buckets =
         static_cast<double>(buckets_.started_during_backward()) / static_cast<double>(buckets_.bucket_count());
     if (now_.step == 1) result_.first_loss = record.loss;
     result_.last_loss = record.loss;
-  }
-
-  double kl_share() const { return teacher_ == nullptr ? 0.0 : options_.distillation; }
-
-  // This rank's sequences of the step in micro-batches. Returns its sums {KL, cross-entropy}.
-  std::array<double, 2> forward_and_backward() {
-    std::array<double, 2> sums{};
-    for (std::uint64_t begin = mine_.begin; begin < mine_.end;
-         begin += static_cast<std::uint64_t>(options_.micro_batch)) {
-      const std::uint64_t end = std::min(mine_.end, begin + static_cast<std::uint64_t>(options_.micro_batch));
-      if (end == mine_.end) buckets_.arm();
-      const LossResult loss = micro_batch(read_batch(begin, end));
-      sums[0] += loss.kl_sum;
-      sums[1] += loss.cross_entropy_sum;
-    }
-    return sums;
-  }
-
-  at::Tensor read_batch(std::uint64_t begin, std::uint64_t end) {
-    const auto length = static_cast<std::size_t>(options_.sequence_length);
-    at::Tensor ids = at::empty({static_cast<std::int64_t>(end - begin), options_.sequence_length}, at::kLong);
-    std::int64_t* data = ids.mutable_data_ptr<std::int64_t>();
-    const auto first = static_cast<std::uint64_t>(now_.step * options_.sequences_per_step);
-    for (std::uint64_t i = begin; i < end; ++i) callbacks_.sample(first + i, {data + (i - begin) * length, length});
-    return ids.to(device_);
-  }
-
-  LossResult micro_batch(const at::Tensor& ids) {
-    const auto positions = static_cast<double>(options_.sequences_per_step * options_.sequence_length);
-    const auto predictions = static_cast<double>(options_.sequences_per_step * (options_.sequence_length - 1));
-    LossResult loss;
-    {
-      const train::AutocastScope autocast(device_.type(), options_.bfloat16);
-      at::Tensor target;
-      if (kl_share() > 0) {
-        const at::NoGradGuard no_grad;
-        target = teacher_->forward(ids);
-      }
-      loss = distillation_loss(student_.decoder().forward(ids), target, ids, kl_share() / positions,
-                               (1 - kl_share()) / predictions);
-    }
-    torch::autograd::backward({loss.loss}, {});
-    return loss;
   }
 
   bool evaluation_due() const {
@@ -298,14 +255,12 @@ class TrainingRun {
 
   Communicator& comm_;
   Student& student_;
-  const Decoder* teacher_;
   const TrainerOptions& options_;
   const TrainerCallbacks& callbacks_;
-  at::Device device_;
   GradientBuckets buckets_;
   std::unique_ptr<Optimizer> optimizer_;
   train::QkClip qk_clip_;
-  ShardRange mine_;
+  train::StepGradient gradient_;
   train::TrainingProgress now_;
   std::int64_t saved_step_ = -1;  // of the newest checkpoint
   bool lead_warned_ = false;

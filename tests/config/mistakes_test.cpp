@@ -76,7 +76,7 @@ const Mistake kOtherMistakes[] = {
     {"QuotedTruth", "training: {enabled: 'true'}\n",
      "job.yaml:1:21: training.enabled: must be true or false, not the text \"true\"; write it without quotes"},
     {"Choice", "training: {optimizer: AdamV}\n",
-     "job.yaml:1:23: training.optimizer: must be adamw | mugrokfast, not 'AdamV'; did you mean 'adamw'?"},
+     "job.yaml:1:23: training.optimizer: must be adamw | lion | mugrokfast, not 'AdamV'; did you mean 'adamw'?"},
     {"ListForNumber", "seed: [1]\n", "job.yaml:1:7: seed: must be a whole number, not a list"},
     {"GroupForText", "name: {a: 1}\n", "job.yaml:1:7: name: must be one text, not a group of keys"},
     {"TextForList", "data:\n  evaluation: a.txt\n",

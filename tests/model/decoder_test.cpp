@@ -166,6 +166,22 @@ TEST(Decoder, AttentionObserverSeesQueriesAndKeysOfEveryBlock) {
   }
 }
 
+TEST(Decoder, GivesTheStreamsThatBlockAfterBlockGives) {
+  for (const Family family : all_families()) {
+    const auto model = Decoder::random(small_config(family), 3);
+    const at::Tensor ids = some_ids(2, 6, model.config().vocab_size);
+    std::vector<at::Tensor> streams;
+    const at::Tensor logits = model.forward(ids, streams);
+    EXPECT_TRUE(at::equal(logits, model.forward(ids))) << to_string(family);
+    ASSERT_EQ(static_cast<std::int64_t>(streams.size()), model.config().layers);
+    at::Tensor stream = model.embed(ids);
+    for (int block = 0; block < static_cast<int>(streams.size()); ++block) {
+      stream = model.block(block, stream);
+      EXPECT_TRUE(at::equal(streams[static_cast<std::size_t>(block)], stream)) << to_string(family) << " " << block;
+    }
+  }
+}
+
 TEST(Decoder, TiedHeadIsTheEmbedding) {
   ModelConfig config = small_config(Family::kLlama);
   const auto untied = Decoder::random(config, 3);

@@ -14,6 +14,7 @@
 #include <limits>
 #include <string>
 #include <tuple>
+#include <vector>
 
 #include "train/tiny_model.hpp"
 
@@ -148,6 +149,76 @@ TEST(LossGradient, IsNotFiniteWhereALogitIsNotANumber) {
   const Outcome got = ours(logits, 0.5, 0.5);
   EXPECT_FALSE(std::isfinite(got.loss.loss.item<double>()));
   EXPECT_FALSE(std::isfinite(got.gradient.sum().item<double>()));
+}
+
+TEST(LossWeights, MultiplyTheDivergenceOfEachPositionAndNotItsRecord) {
+  const Logits logits = make_logits(33, at::kFloat, 2);
+  const at::Tensor weights = test::normal(7, {kBatch, kPositions}).abs();
+  const at::Tensor z = logits.student.detach().clone().set_requires_grad(true);
+  const LossResult got = distillation_loss(z, logits.teacher, logits.ids, 0.6, 0.4, weights);
+  got.loss.backward();
+
+  const at::Tensor again = logits.student.to(at::kDouble).detach().clone().set_requires_grad(true);
+  const at::Tensor log_q = at::log_softmax(again, -1), log_p = at::log_softmax(logits.teacher.to(at::kDouble), -1);
+  const at::Tensor kl = (log_p.exp() * (log_p - log_q)).sum(-1);
+  const at::Tensor ce = at::nll_loss(log_q.slice(1, 0, kPositions - 1).reshape({-1, 33}),
+                                     logits.ids.slice(1, 1).reshape({-1}), {}, at::Reduction::Sum);
+  const at::Tensor expected = 0.6 * (kl * weights).sum() + 0.4 * ce;
+  expected.backward();
+  EXPECT_NEAR(got.loss.item<double>(), expected.item<double>(), 1e-4);
+  EXPECT_NEAR(got.kl_sum, kl.sum().item<double>(), 1e-4);
+  EXPECT_TRUE(at::allclose(z.grad().to(at::kDouble), again.grad(), 1e-5, 1e-6));
+}
+
+// Kim et al. 2023: softmax of the teacher's cross-entropies over the sequence, at temperature 10.
+TEST(LossWeights, OfTokensFollowWhatTheTeacherFindsHard) {
+  const Logits logits = make_logits(33, at::kFloat, 4);
+  const at::Tensor weights = token_scaled_weights(logits.teacher, logits.ids);
+  for (std::int64_t sequence = 0; sequence < kBatch; ++sequence) {
+    std::vector<double> shares;
+    double total = 0;
+    for (std::int64_t t = 0; t + 1 < kPositions; ++t) {
+      const at::Tensor row = logits.teacher[sequence][t].to(at::kDouble);
+      const std::int64_t next = logits.ids[sequence][t + 1].item<std::int64_t>();
+      shares.push_back(std::exp((row.exp().sum().log() - row[next]).item<double>() / 10));
+      total += shares.back();
+    }
+    for (std::int64_t t = 0; t + 1 < kPositions; ++t) {
+      const double expected = shares[static_cast<std::size_t>(t)] / total * (kPositions - 1);
+      EXPECT_NEAR(weights[sequence][t].item<double>(), expected, 1e-5) << sequence << " " << t;
+    }
+    EXPECT_EQ(weights[sequence][kPositions - 1].item<float>(), 1.0f);
+  }
+}
+
+TEST(StreamLoss, IsTheMeanOverBlocksOfEachPositionsRelativeSquaredError) {
+  std::vector<at::Tensor> student, teacher, again;
+  for (std::uint64_t block = 0; block < 3; ++block) {
+    teacher.push_back(test::normal(block, {2, 5, 8}, 1.0 + static_cast<double>(block)));
+    student.push_back((teacher.back() + test::normal(10 + block, {2, 5, 8}, 0.3)).set_requires_grad(true));
+    again.push_back(student.back().to(at::kDouble).detach().clone().set_requires_grad(true));
+  }
+  const StreamLoss got = stream_loss(student, teacher, 0.25);
+  got.loss.backward();
+
+  at::Tensor sum = at::zeros({}, at::kDouble);
+  for (std::size_t block = 0; block < 3; ++block) {
+    for (std::int64_t row = 0; row < 10; ++row) {
+      const at::Tensor target = teacher[block].view({10, 8})[row].to(at::kDouble);
+      sum = sum + (again[block].view({10, 8})[row] - target).square().sum() / target.square().sum() / 3;
+    }
+  }
+  (0.25 * sum).backward();
+  EXPECT_NEAR(got.error_sum, sum.item<double>(), 1e-5);
+  EXPECT_NEAR(got.loss.item<double>(), 0.25 * sum.item<double>(), 1e-5);
+  for (std::size_t block = 0; block < 3; ++block) {
+    EXPECT_TRUE(at::allclose(student[block].grad().to(at::kDouble), again[block].grad(), 1e-5, 1e-7)) << block;
+  }
+}
+
+TEST(StreamLoss, OfTheTeacherItselfIsZero) {
+  const at::Tensor stream = test::normal(3, {2, 4, 8}).set_requires_grad(true);
+  EXPECT_EQ(stream_loss({stream}, {stream}, 1).error_sum, 0);
 }
 
 }  // namespace

@@ -4,7 +4,9 @@
 #include <ATen/ops/allclose.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/ones_like.h>
+#include <ATen/ops/sign.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -96,6 +98,58 @@ TEST(AdamW, EqualsALoopOverDoublesAndDecaysMatricesOnly) {
       EXPECT_NEAR(flat.const_data_ptr<float>()[j], loops[i].master[static_cast<std::size_t>(j)], 2e-6)
           << parameters[i].name << " element " << j;
     }
+  }
+}
+
+// AdamW's first step is its rate times the gradient's sign.
+TEST(MatrixLearningRate, IsAShareOfTheMeanMagnitudeOfEachMatrixInsideTheBlocks) {
+  for (const char* kind : {"adamw", "lion"}) {
+    std::vector<TrainedParameter> parameters = mixed_parameters();
+    OptimizerOptions options;
+    options.kind = kind;
+    options.learning_rate = 0.01;
+    options.matrix_learning_rate = 0.5;
+    const auto optimizer = make_optimizer(parameters, options, 1);
+    std::vector<at::Tensor> before;
+    for (const TrainedParameter& parameter : parameters) before.push_back(parameter.master.clone());
+    set_gradients(parameters, 1);
+    optimizer->step(*make_self_communicator(), 0.2);
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      const double mean = before[i].abs().mean().item<double>();
+      const double expected = 0.2 * (is_block_linear(parameters[i].role) ? 0.5 * mean : 0.01);
+      EXPECT_NEAR((parameters[i].master - before[i]).abs().max().item<double>(), expected, 2e-6)
+          << kind << " " << parameters[i].name;
+    }
+  }
+}
+
+// Chen et al. 2023, program 1, one element at a time.
+TEST(Lion, EqualsALoopOverDoublesAndDecaysMatricesOnly) {
+  std::vector<TrainedParameter> parameters = mixed_parameters();
+  OptimizerOptions options = adamw_options();
+  options.kind = "lion";
+  options.beta2 = 0.99;
+  const auto optimizer = make_optimizer(parameters, options, 1);
+  const auto comm = make_self_communicator();
+  std::vector<at::Tensor> masters, momenta;
+  for (const TrainedParameter& parameter : parameters) {
+    masters.push_back(parameter.master.detach().to(at::kDouble));
+    momenta.push_back(at::zeros_like(masters.back()));
+  }
+  for (std::uint64_t step = 1; step <= 5; ++step) {
+    const double rate = options.learning_rate * (step < 3 ? 0.5 : 1.0);
+    set_gradients(parameters, step);
+    optimizer->step(*comm, step < 3 ? 0.5 : 1.0);
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      const at::Tensor gradient = parameters[i].seen.grad().to(at::kDouble);
+      const double decay = masters[i].dim() > 1 ? options.weight_decay : 0;
+      const at::Tensor direction = (options.beta1 * momenta[i] + (1 - options.beta1) * gradient).sign();
+      masters[i] = masters[i] - rate * (direction + decay * masters[i]);
+      momenta[i] = options.beta2 * momenta[i] + (1 - options.beta2) * gradient;
+    }
+  }
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    EXPECT_TRUE(at::allclose(parameters[i].master.to(at::kDouble), masters[i], 0, 2e-6)) << parameters[i].name;
   }
 }
 
@@ -199,10 +253,10 @@ OptimizerOptions everything() {
   return options;
 }
 
-TEST(OptimizerState, SavedAndLoadedContinuesToTheBit) {
+void expect_to_continue_to_the_bit(const OptimizerOptions& options) {
   std::vector<TrainedParameter> one = mixed_parameters(), two = mixed_parameters();
   const auto comm = make_self_communicator();
-  const auto first = make_optimizer(one, everything(), 1);
+  const auto first = make_optimizer(one, options, 1);
   for (std::uint64_t step = 1; step <= 3; ++step) {
     set_gradients(one, step);
     first->step(*comm, 1.0);
@@ -210,7 +264,7 @@ TEST(OptimizerState, SavedAndLoadedContinuesToTheBit) {
   StateTensors saved;
   for (const auto& [name, tensor] : first->state()) saved.emplace_back(name, tensor.clone());
   for (std::size_t i = 0; i < one.size(); ++i) two[i].master.copy_(one[i].master);
-  const auto second = make_optimizer(two, everything(), 1);
+  const auto second = make_optimizer(two, options, 1);
   second->load(saved);
   for (std::uint64_t step = 4; step <= 6; ++step) {
     set_gradients(one, step);
@@ -219,6 +273,14 @@ TEST(OptimizerState, SavedAndLoadedContinuesToTheBit) {
     second->step(*comm, 1.0);
   }
   for (std::size_t i = 0; i < one.size(); ++i) EXPECT_TRUE(at::equal(one[i].master, two[i].master)) << one[i].name;
+}
+
+TEST(OptimizerState, SavedAndLoadedContinuesToTheBit) {
+  for (const char* kind : {"mugrokfast", "adamw", "lion"}) {
+    OptimizerOptions options = everything();
+    options.kind = kind;
+    expect_to_continue_to_the_bit(options);
+  }
 }
 
 TEST(OptimizerState, OfAnotherModelOrOptimizerIsRefusedByName) {
@@ -233,6 +295,21 @@ TEST(OptimizerState, OfAnotherModelOrOptimizerIsRefusedByName) {
   StateTensors extra = optimizer->state();
   extra.emplace_back("adamw.first.unknown", at::zeros({2}));
   EXPECT_MENTIONS(test::message_of<StoreError>([&] { optimizer->load(extra); }), "adamw.first.unknown");
+}
+
+TEST(UntrainedParameters, AreNeitherMovedNorKeptInTheStateNorCountedInTheNorm) {
+  std::vector<TrainedParameter> parameters = mixed_parameters();
+  parameters[1].trained = false;
+  const at::Tensor before = parameters[1].master.clone();
+  const auto comm = make_self_communicator();
+  const auto optimizer = make_optimizer(parameters, adamw_options(), 1);
+  for (const auto& [name, tensor] : optimizer->state()) EXPECT_FALSE(name.ends_with(parameters[1].name)) << name;
+  set_gradients(parameters, 1);
+  const double norm = clip_gradients(parameters, 0);
+  parameters[1].seen.mutable_grad().fill_(1e6);
+  EXPECT_EQ(clip_gradients(parameters, 0), norm);
+  optimizer->step(*comm, 1.0);
+  EXPECT_TRUE(at::equal(parameters[1].master, before));
 }
 
 TEST(ClipGradients, ScalesAllToTheLimitAndReportsTheNormBefore) {

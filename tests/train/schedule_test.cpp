@@ -36,6 +36,19 @@ TEST(Schedule, FallsAsHalfACosineOrNotAtAll) {
   EXPECT_DOUBLE_EQ(learning_rate_factor({10, 2, "constant", 0.0}, 9), 1.0);
 }
 
+TEST(Schedule, InTwoStagesIsLinearAndDropsInTheMiddle) {
+  ScheduleOptions options{20, 4, "two_stage", 0.2};
+  options.second_stage = 0.5;
+  ScheduleOptions linear = options;
+  linear.decay = "linear";
+  for (const std::int64_t step : {0, 3, 4, 9}) {
+    EXPECT_DOUBLE_EQ(learning_rate_factor(options, step), learning_rate_factor(linear, step)) << step;
+  }
+  for (const std::int64_t step : {10, 15, 19}) {
+    EXPECT_DOUBLE_EQ(learning_rate_factor(options, step), 0.5 * learning_rate_factor(linear, step)) << step;
+  }
+}
+
 // How far the first step moves the master that moves most. AdamW's first step is lr * g / (|g| + epsilon).
 double largest_first_step(std::int64_t warmup_steps) {
   Student student = test::plain_student();

@@ -99,6 +99,23 @@ TEST(Student, GoesBackToCopiedMastersToTheBit) {
   }
 }
 
+TEST(Student, AtHalfHardnessIsSeenHalfWayBetweenMastersAndQuantizedValues) {
+  Student student = test::ternary_student();
+  std::vector<at::Tensor> hard;
+  for (const TrainedParameter& parameter : student.parameters()) hard.push_back(parameter.seen.detach().clone());
+  student.requantize(0.5);
+  for (std::size_t i = 0; i < hard.size(); ++i) {
+    const TrainedParameter& parameter = student.parameters()[i];
+    const at::Tensor middle = (hard[i] + parameter.master.detach()) / 2;
+    const at::Tensor& expected = is_block_linear(parameter.role) ? middle : hard[i];
+    EXPECT_LE((parameter.seen.detach() - expected).abs().max().item<double>(), 1e-7) << parameter.name;
+  }
+  student.requantize();
+  for (std::size_t i = 0; i < hard.size(); ++i) {
+    EXPECT_TRUE(at::equal(student.parameters()[i].seen.detach(), hard[i]));
+  }
+}
+
 TEST(Student, RefusesAPlanOfAnotherLength) {
   Decoder decoder = Decoder::random(test::tiny_config(), 1);
   EXPECT_THROW(Student(std::move(decoder), {}), DataError);

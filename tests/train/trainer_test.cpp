@@ -58,6 +58,63 @@ TEST(Training, AgainstATeacherBringsTheStudentNearerToIt) {
   EXPECT_DOUBLE_EQ(recorder.steps[3].loss, recorder.steps[3].kl) << "distillation 1: the loss is the divergence";
 }
 
+TEST(Training, WithTheHiddenLossBringsTheStreamsNearerThanWithout) {
+  const Decoder teacher = Decoder::random(test::tiny_config(), 1);
+  std::vector<double> errors;
+  for (const double weight : {0.0, 1e-6, 3.0}) {
+    Student student = test::ternary_student(1);
+    Recorder recorder;
+    TrainerOptions options = short_run(30);
+    options.optimizer.kind = "adamw";
+    options.optimizer.learning_rate = 1e-3;
+    options.hidden_loss = weight;
+    train(student, options, recorder.callbacks(), &teacher);
+    const StepRecord& last = recorder.steps.back();
+    EXPECT_NEAR(recorder.steps[0].loss, recorder.steps[0].kl + weight * recorder.steps[0].hidden, 1e-9);
+    EXPECT_NEAR(last.loss, last.kl + weight / 30 * last.hidden, 1e-9) << "the weight falls to nothing";
+    errors.push_back(last.hidden);
+  }
+  EXPECT_EQ(errors[0], 0) << "not measured when it does not count";
+  EXPECT_GT(errors[1], 0);
+  EXPECT_LT(errors[2], 0.9 * errors[1]);
+}
+
+TEST(Training, WithTheHiddenLossTakesTheSameStepHoweverTheBatchIsCut) {
+  const Decoder teacher = Decoder::random(test::tiny_config(), 5);
+  std::vector<double> losses, norms;
+  for (const std::int64_t micro_batch : {2, 8}) {
+    Student student = test::plain_student();
+    Recorder recorder;
+    TrainerOptions options = short_run(4);
+    options.micro_batch = micro_batch;
+    options.hidden_loss = 2;
+    options.token_scaled_kl = true;
+    options.distillation = 0.5;
+    train(student, options, recorder.callbacks(), &teacher);
+    losses.push_back(recorder.steps.back().loss);
+    norms.push_back(recorder.steps.back().gradient_norm);
+  }
+  EXPECT_NEAR(losses[0], losses[1], 1e-4);
+  EXPECT_NEAR(norms[0], norms[1], 1e-3);
+}
+
+TEST(Training, IsSoftAtFirstAndHardAfterItsShareOfTheSteps) {
+  Student student = test::ternary_student();
+  TrainerOptions options = short_run(4);
+  options.softening = 0.5;
+  std::vector<bool> ternary;
+  TrainerCallbacks callbacks{test::counting_sample};
+  callbacks.on_step = [&](const StepRecord&) {
+    const TrainedParameter& query = student.parameters()[2];
+    ASSERT_EQ(query.role, Role::kQuery);
+    const at::Tensor group = query.seen.detach()[0].slice(0, 0, 16).abs();
+    const double largest = group.max().item<double>();
+    ternary.push_back(group.eq(largest).logical_or(group.eq(0)).all().item<bool>());
+  };
+  train(student, options, callbacks);
+  EXPECT_EQ(ternary, (std::vector<bool>{false, false, true, true}));
+}
+
 TEST(Training, SeesEverySampleOfItsStepsOnceInAnyMicroBatches) {
   for (const std::int64_t micro_batch : {1, 3, 8, 100}) {
     Student student = test::plain_student();
@@ -131,9 +188,9 @@ struct Continued {
 };
 
 // Twelve steps with checkpoints every four; with `interrupt_at` the run is broken off there and started again.
-Continued run_twelve_steps(const std::filesystem::path& folder, std::int64_t interrupt_at) {
-  TrainerOptions options = short_run(12);
-  options.optimizer.grokfast_lambda = 0.5;
+Continued run_twelve_steps(const std::filesystem::path& folder, std::int64_t interrupt_at,
+                           TrainerOptions options = short_run(12)) {
+  const Decoder teacher = Decoder::random(test::tiny_config(), 5);
   options.checkpoint_every = 4;
   options.evaluate_every = 3;
   options.checkpoint = {folder, 2};
@@ -148,19 +205,19 @@ Continued run_twelve_steps(const std::filesystem::path& folder, std::int64_t int
       if (!first) continued.losses.push_back(record.loss);
     };
     if (first) {
-      EXPECT_THROW(train(student, options, callbacks), StopRequested);
+      EXPECT_THROW(train(student, options, callbacks, &teacher), StopRequested);
     } else {
-      continued.result = train(student, options, callbacks);
+      continued.result = train(student, options, callbacks, &teacher);
       continued.masters = student.copy_masters();
     }
   }
   return continued;
 }
 
-TEST(Training, ResumedFromACheckpointEqualsTheUninterruptedRunToTheBit) {
+void expect_the_same_when_resumed(const TrainerOptions& options) {
   const test::ScratchFolder whole_folder, broken_folder;
-  const Continued whole = run_twelve_steps(whole_folder.path(), 0);
-  const Continued broken = run_twelve_steps(broken_folder.path(), 6);
+  const Continued whole = run_twelve_steps(whole_folder.path(), 0, options);
+  const Continued broken = run_twelve_steps(broken_folder.path(), 6, options);
   EXPECT_EQ(broken.result.resumed_from, 4);
   EXPECT_EQ(broken.result.steps, 12);
   ASSERT_EQ(broken.losses.size(), 8u);
@@ -169,6 +226,23 @@ TEST(Training, ResumedFromACheckpointEqualsTheUninterruptedRunToTheBit) {
   EXPECT_EQ(broken.result.first_loss, whole.result.first_loss);
   EXPECT_EQ(broken.result.best_held_out_loss, whole.result.best_held_out_loss);
   EXPECT_EQ(broken.result.best_step, whole.result.best_step);
+}
+
+TEST(Training, ResumedFromACheckpointEqualsTheUninterruptedRunToTheBit) {
+  TrainerOptions options = short_run(12);
+  options.optimizer.grokfast_lambda = 0.5;
+  expect_the_same_when_resumed(options);
+}
+
+TEST(Training, WithEveryOtherIngredientIsResumedToTheBit) {
+  TrainerOptions options = short_run(12);
+  options.optimizer.kind = "lion";
+  options.optimizer.learning_rate = 1e-3;
+  options.schedule.decay = "two_stage";
+  options.hidden_loss = 1;
+  options.token_scaled_kl = true;
+  options.softening = 0.7;
+  expect_the_same_when_resumed(options);
 }
 
 TEST(Training, ReportsEachCheckpointWhetherWrittenBesideItOrNot) {

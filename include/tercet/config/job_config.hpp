@@ -98,8 +98,9 @@ struct TrainingSection {
   std::int64_t tokens = 2000000;  // budget
   std::int64_t global_batch_tokens = 4096;
   std::int64_t micro_batch = 8;       // sequences of one forward pass on one rank
-  std::string optimizer = "adamw";    // adamw | mugrokfast
-  double learning_rate = 1e-3;        // AdamW: all; MuGrokfast: embeddings, head, vectors
+  std::string optimizer = "adamw";    // adamw | lion | mugrokfast
+  double learning_rate = 1e-3;        // AdamW, Lion: all; MuGrokfast: embeddings, head, vectors
+  double matrix_learning_rate = 0.0;  // AdamW, Lion: matrices inside the blocks, of each one's mean magnitude; 0: as all
   double muon_learning_rate = 0.005;  // MuGrokfast: matrices inside the blocks
   double momentum = 0.95;             // Muon
   std::int64_t newton_schulz_steps = 5;
@@ -112,12 +113,18 @@ struct TrainingSection {
   double weight_decay = 0.0;
   double gradient_clip = 1.0;  // global norm; 0: off
   double distillation = 1.0;   // weight of KL to the teacher; 1 - it is the weight of cross-entropy
+  bool token_scaled_kl = false;
+  double softening = 0.0;    // share of the steps with partly quantized weights
+  double hidden_loss = 0.0;  // weight of the residual streams' distance from the teacher's; 0: off
   double warmup_fraction = 0.02;
-  std::string schedule = "linear";   // constant | linear | cosine
-  double final_learning_rate = 0.0;  // share of the peak at the end
-  bool bfloat16 = true;              // autocast where the hardware has it
-  std::int64_t evaluate_every = 0;   // steps; 0: ten times over the budget
-  std::int64_t patience = 0;         // evaluations without improvement before stopping; 0: never
+  std::string schedule = "linear";              // constant | linear | two_stage | cosine
+  double second_stage_learning_rate = 0.667;  // two_stage: factor from the middle on
+  double final_learning_rate = 0.0;             // share of the peak at the end
+  bool bfloat16 = true;                         // autocast where the hardware has it
+  std::int64_t polish_tokens = 0;               // budget of the training of scales alone that follows; 0: none
+  double polish_learning_rate = 1e-4;
+  std::int64_t evaluate_every = 0;  // steps; 0: ten times over the budget
+  std::int64_t patience = 0;        // evaluations without improvement before stopping; 0: never
 };
 
 struct BlockwiseSection {

@@ -109,6 +109,8 @@ class Decoder {
   // ids [batch, positions] int64 -> logits [batch, positions, vocab]. Causal; positions start at 0. fp32 throughout,
   // or, inside at::autocast, in its type with the residual stream in fp32 (logits then are in that type).
   at::Tensor forward(const at::Tensor& ids) const;
+  // As forward; `streams` then holds the residual stream [batch, positions, hidden] after each block.
+  at::Tensor forward(const at::Tensor& ids, std::vector<at::Tensor>& streams) const;
   // As forward, without the head: the final normalised hidden states [batch, positions, hidden].
   at::Tensor hidden_states(const at::Tensor& ids) const;
   // The parts of forward(), for those who go block by block: the residual stream [batch, positions, hidden] before the

@@ -1,5 +1,6 @@
-// Optimizers over the masters of a Student. Gradients are read from TrainedParameter::seen.grad(), reduced and clipped
-// already. State is the same on every rank; what is costly (Newton-Schulz) is shared out and exchanged.
+// Optimizers over the masters of a Student that are trained. Gradients are read from TrainedParameter::gradient(),
+// reduced and clipped already. State is the same on every rank; what is costly (Newton-Schulz) is shared out and
+// exchanged.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -16,8 +17,11 @@
 namespace tercet {
 
 struct OptimizerOptions {
-  std::string kind = "mugrokfast";  // adamw | mugrokfast
-  double learning_rate = 1e-3;      // AdamW
+  std::string kind = "mugrokfast";  // adamw | lion | mugrokfast
+  double learning_rate = 1e-3;      // AdamW, Lion
+  // AdamW, Lion: step size of the matrices inside the blocks as a share of the mean magnitude that each has when the
+  // optimizer is made; 0: learning_rate.
+  double matrix_learning_rate = 0;
   double beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8, weight_decay = 0.0;
   double muon_learning_rate = 0.005;
   double momentum = 0.95;
@@ -37,6 +41,8 @@ class Optimizer {
 };
 
 // adamw: decoupled weight decay (Loshchilov, Hutter 2019) on matrices.
+// lion: w <- w - lr (sign(beta1 m + (1 - beta1) g) + decay w), then m <- beta2 m + (1 - beta2) g (Chen et al. 2023,
+// arXiv:2302.06675, program 1), decay on matrices.
 // mugrokfast: Grokfast (Lee et al. 2024, alg. 1: g + lambda * EMA(g)) in front of Muon (Jordan et al. 2024: Nesterov
 // momentum, orthogonalised, step sqrt(max(1, rows / columns)) * lr) for matrices inside the blocks, and of AdamW for
 // vectors, embeddings and head.

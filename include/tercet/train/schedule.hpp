@@ -1,4 +1,5 @@
-// Learning-rate schedule: linear warm-up, then constant, linear or cosine decay to a final share of the peak.
+// Learning-rate schedule: linear warm-up, then constant, linear, two-stage or cosine decay to a final share of the
+// peak.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +10,11 @@ namespace tercet {
 struct ScheduleOptions {
   std::int64_t total_steps = 1;
   std::int64_t warmup_steps = 0;
-  std::string decay = "linear";  // constant | linear | cosine
+  std::string decay = "linear";  // constant | linear | two_stage | cosine
   double final_factor = 0.0;     // share of the peak that the decay arrives at after the last step
+  // two_stage: linear, times this from the middle of the steps on (The Era of 1-bit LLMs: Training Tips, Code and FAQ,
+  // Microsoft 2024: 2/3).
+  double second_stage = 0.667;
 };
 
 // The factor on every learning rate at `step` in [0, total_steps): (step + 1) / warmup during warm-up, 1 at its end.

@@ -22,7 +22,16 @@ struct TrainedParameter {
   std::optional<FormatSpec> spec;  // nullopt: trained and kept in full precision
   Calibration calibration;
   at::Tensor master;  // float32
-  at::Tensor seen;    // leaf of the forward pass; its grad() is the gradient. The master itself without a spec.
+  at::Tensor seen;    // leaf of the forward pass. The master itself without a spec.
+  bool trained = true;
+  // Levels that stay as they are, with the scales that they had first: the master is the scales (scale_polish.hpp).
+  std::optional<QuantizedMatrix> levels = {};
+  at::Tensor scale_gradient = {};
+
+  // What an optimizer reads and clipping scales: the gradient at the master.
+  at::Tensor gradient() const { return levels ? scale_gradient : seen.grad(); }
+  // With fixed levels, the scales that the master stands for, as stored: fp16, of the sign that they had first.
+  at::Tensor stored_scales() const;
 };
 
 // How each parameter of a model is to be stored, in the order of Decoder::parameters().
@@ -41,7 +50,11 @@ class Student {
   std::vector<TrainedParameter>& parameters() { return parameters_; }
   const std::vector<TrainedParameter>& parameters() const { return parameters_; }
 
-  void requantize();  // seen values from masters; called before every step that reads them
+  // Seen values from masters; called before every step that reads them. With a hardness below 1 the matrices inside the
+  // blocks are seen as hardness * quantized + (1 - hardness) * master.
+  void requantize(double hardness = 1);
+  // After a backward pass, and its reduction over ranks: gradients of scales from those of the seen values.
+  void derive_gradients();
 
   std::vector<at::Tensor> copy_masters() const;
   void restore_masters(const std::vector<at::Tensor>& masters);  // and requantizes

@@ -24,6 +24,9 @@ struct TrainerOptions {
   std::int64_t sequence_length = 256;
   std::int64_t micro_batch = 8;  // sequences of one forward pass on one rank
   double distillation = 1.0;     // weight of KL; the rest is cross-entropy
+  bool token_scaled_kl = false;  // loss.hpp
+  double hidden_loss = 0;        // weight of the residual streams' distance (loss.hpp), falling to 0 at the end; 0: off
+  double softening = 0;          // share of the steps over which the seen values go from masters to quantized ones
   ScheduleOptions schedule;      // total_steps is the budget
   OptimizerOptions optimizer;
   double gradient_clip = 1.0;
@@ -42,6 +45,7 @@ struct TrainerOptions {
 struct StepRecord {
   std::int64_t step = 0;                       // 1 for the first
   double loss = 0, kl = 0, cross_entropy = 0;  // nats per position, over all ranks
+  double hidden = 0;                           // relative squared error of the residual streams; 0 without hidden_loss
   double gradient_norm = 0;                    // before clipping
   double learning_rate = 0;                    // AdamW's
   double tokens_per_second = 0;                // of all ranks
