@@ -18,8 +18,10 @@ target_compile_options(tercet_warnings INTERFACE
   $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>>)
 
 add_library(tercet_instrumentation INTERFACE)
+# Only what is to be counted is instrumented: the modules, not the tests.
+add_library(tercet_counters INTERFACE)
 if(TERCET_COVERAGE)
-  target_compile_options(tercet_instrumentation INTERFACE --coverage -O0 -g1)
+  target_compile_options(tercet_counters INTERFACE --coverage -Og -g1)
   target_link_options(tercet_instrumentation INTERFACE --coverage)
 endif()
 if(TERCET_SANITIZE)
