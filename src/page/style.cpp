@@ -107,8 +107,8 @@ summary { cursor: pointer; color: var(--link); font-size: 14px; padding: 4px 0; 
   .gates p { grid-column: 1 / -1; font-size: 13.5px; }
   table { font-size: 13px; min-width: 0; }
   th, td { padding-right: 9px; }
-  thead th { white-space: normal; font-size: 12.5px; vertical-align: bottom; }
-  tbody th { min-width: 88px; }
+  thead th, thead th.n { white-space: normal; font-size: 12.5px; vertical-align: bottom; }
+  tbody th { min-width: 84px; }
 }
 @media print {
   :root { --page: #ffffff; --card: #ffffff; --ink: #000000; --soft: #444444; --line: #bbbbbb; --grid: #dddddd; }
