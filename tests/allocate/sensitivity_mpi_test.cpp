@@ -1,5 +1,6 @@
 #include "tercet/allocate/sensitivity.hpp"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/log_softmax.h>
 #include <gtest/gtest.h>
