@@ -21,8 +21,10 @@ struct BitAllocation {
   bool exact = true;                        // the frontier was not thinned
 };
 
-// A row for each block, a column for each role, e.g. "int3"; tables below.
-std::string allocation_table(const Decoder& model, const BitChoices& choices, const Choice& choice);
+// A row for each block, a column for each role, e.g. "int3"; tables first. Groups are named where they are not those of
+// the settings.
+std::string allocation_table(const QuantizationSection& settings, const Decoder& model, const BitChoices& choices,
+                             const Choice& choice);
 // What the run file keeps as kAllocationKey.
 nlohmann::json allocation_record(const JobConfig& config, const Decoder& model, const BitChoices& choices,
                                  const BitAllocation& allocation);

@@ -63,8 +63,12 @@ TEST(BitChoices, OfferEveryMatrixInsideTheBlocksWhatItsRowsSay) {
   const auto storage = choices.storage(second);
   for (std::size_t i = 0; i < storage.size(); ++i) {
     const Parameter& parameter = model.parameters()[i];
-    if (parameter.role == Role::kQuery) EXPECT_EQ(storage[i].spec->format->name(), "int6");
-    if (parameter.role == Role::kUp) EXPECT_EQ(storage[i].spec->format->name(), "int3");
+    const std::string format = storage[i].spec->format->name();
+    if (parameter.role == Role::kQuery) {
+      EXPECT_EQ(format, "int6");
+    } else if (parameter.role == Role::kUp) {
+      EXPECT_EQ(format, "int3");
+    }
   }
 }
 
@@ -182,7 +186,7 @@ TEST(BitChoices, RefuseACandidateThatDoesNotFit) {
   config.allocation.formats.back() = {.role = "fused_qkv", .format = "int6"};
   EXPECT_MENTIONS(test::message_of<ConfigError>([&] { job::BitChoices(config, model); }), "allocation.formats[3]");
   config = tiny_job();
-  config.quantization.layers = {{.match = "*", .format = "int4"}};
+  config.quantization.layers = {{.match = "*.layers.*", .format = "int4"}};
   EXPECT_MENTIONS(test::message_of<ConfigError>([&] { job::BitChoices(config, model); }), "nothing to choose");
 }
 
@@ -193,7 +197,7 @@ TEST(AllocationTable, HasARowForEachBlock) {
   Choice choice;
   for (const FreeLayer& layer : choices.layers()) choice.candidates.push_back(layer.formats.size() - 1);
   choice.candidates[0] = 0;
-  const std::string table = job::allocation_table(model, choices, choice);
+  const std::string table = job::allocation_table(config.quantization, model, choices, choice);
   EXPECT_MENTIONS(table, "query");
   EXPECT_MENTIONS(table, "int2");
   EXPECT_MENTIONS(table, "int4 asymmetric");
