@@ -17,7 +17,7 @@ struct BitAllocation {
   std::vector<std::vector<double>> losses;  // of each free layer's formats
   std::optional<std::uint64_t> budget;      // bytes; nullopt: a perplexity target
   std::vector<Trial> rounds;                // of a perplexity target: predicted and measured growth of the loss, nats
-  double predicted_growth = 0;              // of the loss on text, nats per token; 0 with `error`
+  std::optional<double> predicted_growth;   // of the loss on text, nats per token; unknown where `error` alone tells
   bool exact = true;                        // the frontier was not thinned
 };
 
