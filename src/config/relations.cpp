@@ -150,7 +150,8 @@ class Relations {
                   (is_ternary(settings.format) ? "absmean, least_squares or calibrated" : "min_max or calibrated"));
       require(!is_ternary(settings.format) || settings.symmetric, {item},
               "symmetric: false is for integers; trits have no zero point");
-      require(config_.quantization.solver != "compensated" || settings.rule == "calibrated", {item},
+      const bool own_rule = !rows[i].rule.empty();  // another one is judged where it was set
+      require(config_.quantization.solver != "compensated" || !own_rule || settings.rule == "calibrated", {item},
               "needs rule: calibrated with quantization.solver: compensated");
     }
   }

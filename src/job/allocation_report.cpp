@@ -12,16 +12,6 @@ namespace {
 
 using Rows = std::vector<std::vector<std::string>>;
 
-// The first format of its kind that has groups: names say what differs from it.
-FormatSpec usual_spec(const BitChoices& choices) {
-  for (const FreeLayer& layer : choices.layers()) {
-    for (const FormatSpec& spec : layer.formats) {
-      if (spec.format->is_grid()) return spec;
-    }
-  }
-  return {};
-}
-
 std::uint64_t bytes_of(const Parameter& parameter, const FormatSpec& spec) {
   return stored_bytes(unfilled(output_first_shape(parameter), spec));
 }
@@ -38,8 +28,11 @@ nlohmann::json format_json(const FormatSpec& spec) {
 
 }  // namespace
 
-std::string allocation_table(const Decoder& model, const BitChoices& choices, const Choice& choice) {
-  const FormatSpec usual = usual_spec(choices);
+std::string allocation_table(const QuantizationSection& settings, const Decoder& model, const BitChoices& choices,
+                             const Choice& choice) {
+  FormatSpec usual;
+  usual.granularity = granularity(settings.granularity);
+  usual.group_size = settings.group_size;
   std::vector<Role> roles;
   std::map<int, std::map<Role, std::string>> cells;
   for (std::size_t i = 0; i < choices.layers().size(); ++i) {
@@ -85,7 +78,8 @@ nlohmann::json allocation_record(const JobConfig& config, const Decoder& model, 
           {"budget_bytes", allocation.budget ? nlohmann::json(*allocation.budget) : nlohmann::json()},
           {"predicted_bytes", allocation.choice.bytes},
           {"predicted_loss", allocation.choice.loss},
-          {"predicted_nll_growth", allocation.predicted_growth},
+          {"predicted_nll_growth",
+           allocation.predicted_growth ? nlohmann::json(*allocation.predicted_growth) : nlohmann::json()},
           {"exact", allocation.exact},
           {"layers", layers},
           {"rounds", rounds}};

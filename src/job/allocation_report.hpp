@@ -17,12 +17,14 @@ struct BitAllocation {
   std::vector<std::vector<double>> losses;  // of each free layer's formats
   std::optional<std::uint64_t> budget;      // bytes; nullopt: a perplexity target
   std::vector<Trial> rounds;                // of a perplexity target: predicted and measured growth of the loss, nats
-  double predicted_growth = 0;              // of the loss on text, nats per token; 0 with `error`
+  std::optional<double> predicted_growth;   // of the loss on text, nats per token; unknown where `error` alone tells
   bool exact = true;                        // the frontier was not thinned
 };
 
-// A row for each block, a column for each role, e.g. "int3"; tables below.
-std::string allocation_table(const Decoder& model, const BitChoices& choices, const Choice& choice);
+// A row for each block, a column for each role, e.g. "int3"; tables first. Groups are named where they are not those of
+// the settings.
+std::string allocation_table(const QuantizationSection& settings, const Decoder& model, const BitChoices& choices,
+                             const Choice& choice);
 // What the run file keeps as kAllocationKey.
 nlohmann::json allocation_record(const JobConfig& config, const Decoder& model, const BitChoices& choices,
                                  const BitAllocation& allocation);

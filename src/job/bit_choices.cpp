@@ -39,9 +39,11 @@ std::string digits(double value) {
 BitChoices::BitChoices(const JobConfig& config, const Decoder& model)
     : config_(config), model_(model), usual_(plan_storage(config.quantization, model.parameters())) {
   find_formats();
-  if (layers_.empty()) {
-    throw ConfigError(target_text(config.target) + " has nothing to choose",
-                      "quantization.skip and quantization.layers name every matrix", "leave some of them free");
+  const auto is_free = [](const FreeLayer& layer) { return layer.formats.size() > 1; };
+  if (std::none_of(layers_.begin(), layers_.end(), is_free)) {
+    throw ConfigError(
+        target_text(config.target) + " has nothing to choose", "no matrix has more than one format that it may take",
+        "give allocation.formats more of them, or leave more matrices free of quantization.layers and skip");
   }
   find_costs();
 }
@@ -75,6 +77,9 @@ void BitChoices::find_formats() {
       add(i, chosen[i].spec);
     }
     check_groups(chosen, parameters);
+  }
+  for (std::size_t i = 0; i < usual_.size(); ++i) {
+    if (usual_[i].spec->format->is_grid() && !found.contains(i)) found[i] = {*usual_[i].spec};
   }
   for (auto& [index, formats] : found) layers_.push_back({index, std::move(formats)});
 }

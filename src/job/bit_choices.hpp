@@ -17,12 +17,13 @@ namespace tercet::job {
 class BitChoices {
  public:
   // Matrices inside the blocks are free unless quantization.skip or a row of quantization.layers names them; embedding
-  // and head are when allocation.tables has entries. Each may take every row of allocation.formats that names it.
-  // Throws ConfigError for rows that match nothing or do not fit, and when nothing is free.
+  // and head are when allocation.tables has entries. Each may take every row of allocation.formats that names it; what
+  // is not free and on a grid has one format, so that its loss counts, too. Throws ConfigError for rows that match
+  // nothing or do not fit, and when nothing is free.
   BitChoices(const JobConfig& config, const Decoder& model);
 
   const std::vector<FreeLayer>& layers() const { return layers_; }
-  // The whole plan, with one format chosen for each free layer.
+  // The whole plan, with one format chosen for each layer.
   std::vector<ParameterPlan> storage(const std::vector<std::size_t>& chosen) const;
   // Of the packed file of that plan, as it will be written.
   std::uint64_t packed_bytes(const std::vector<std::size_t>& chosen) const;

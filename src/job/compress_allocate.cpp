@@ -35,7 +35,7 @@ void CompressJob::allocate_bits() {
   }
   storage_ = choices.storage(allocation.choice.candidates);
   log::info("bits per layer for " + target_text(config_.target) + ":\n" +
-            allocation_table(original_->decoder, choices, allocation.choice) + "packed file of " +
+            allocation_table(config_.quantization, original_->decoder, choices, allocation.choice) + "packed file of " +
             format_count(allocation.choice.bytes) + " bytes, predicted loss " +
             format_fixed(allocation.choice.loss, 5) + (config_.allocation.sensitivity == "kl" ? " nats a token" : ""));
   allocation_ = allocation_record(config_, original_->decoder, choices, allocation);

@@ -4,6 +4,7 @@
 #include <array>
 #include <map>
 
+#include "report/allocation_text.hpp"
 #include "report/html_sections.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/text.hpp"
@@ -93,32 +94,6 @@ std::string solver_text(const RunRecord& run) {
   for (const json& layer : fallbacks)
     text += "           " + text_in(layer, "name") + ": " + text_in(layer, "reason") + "\n";
   return text;
-}
-
-// What the target came to, and how many weights of the free layers got each format.
-std::string allocation_text(const RunRecord& run) {
-  if (!run.provenance.contains(kAllocationKey)) return "";
-  const json& allocation = run.provenance.at(kAllocationKey);
-  std::map<std::string, std::pair<int, double>> formats;
-  for (const json& layer : allocation.at("layers")) {
-    const json& chosen = layer.at("candidates").at(layer.at("chosen").get<std::size_t>());
-    auto& [layers, bytes] = formats[chosen.at("format").get<std::string>()];
-    ++layers;
-    bytes += chosen.at("bytes").get<double>();
-  }
-  const auto number = [&](const char* key, int digits) {
-    return allocation.contains(key) ? format_fixed(allocation.at(key).get<double>(), digits) : std::string("-");
-  };
-  std::string text =
-      "\nbits per layer for " + allocation.at("target").get<std::string>() + "\n" +
-      format_table({{"", "predicted", "came out"},
-                    {"bytes of the packed file", number("predicted_bytes", 0), number("written_bytes", 0)},
-                    {"growth of the loss before tuning, nats a token", number("predicted_nll_growth", 5),
-                     number("measured_nll_growth", 5)}});
-  std::vector<std::vector<std::string>> rows = {{"format", "layers", "bytes"}};
-  for (const auto& [format, count] : formats)
-    rows.push_back({format, std::to_string(count.first), format_fixed(count.second, 0)});
-  return text + format_table(rows);
 }
 
 std::string series_text(const RunRecord& run) {

@@ -1,5 +1,6 @@
 #include "tercet/allocate/sensitivity.hpp"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/log_softmax.h>
 #include <gtest/gtest.h>
@@ -46,7 +47,8 @@ struct Measured {
   std::vector<std::vector<double>> losses;
 };
 
-Measured measure(Communicator& comm, const SensitivityOptions& options, Family family = Family::kLlama) {
+Measured measure(Communicator& comm, const SensitivityOptions& options, Family family = Family::kLlama,
+                 int activation_bits = 8) {
   Decoder model = Decoder::random(test::tiny_config(family), 1);
   CalibrationOptions calibration;
   calibration.samples = 23;
@@ -55,7 +57,7 @@ Measured measure(Communicator& comm, const SensitivityOptions& options, Family f
   calibration.batch = 2;
   calibration.second_moment = true;
   const auto statistics = calibrate(comm, model, calibration, test::counting_sample);
-  model.set_activation_bits(8);
+  model.set_activation_bits(activation_bits);
   const std::vector<FreeLayer> layers = free_layers(model);
   auto losses = measure_sensitivities(comm, model, statistics, layers, options, test::counting_sample);
   return {std::move(model), layers, losses};
@@ -71,16 +73,22 @@ TEST_P(SensitivityOf, HasTheBitsOfOneRankAndFallsWithMoreBits) {
   const SensitivityOptions options = options_for(std::get<0>(GetParam()), std::get<1>(GetParam()));
   const auto alone = measure(*self, options), together = measure(test::world(), options);
   EXPECT_EQ(alone.losses, together.losses);
+  int told = 0;
   for (std::size_t i = 0; i < alone.layers.size(); ++i) {
     const std::string& name = alone.model.parameters()[alone.layers[i].parameter].name;
     ASSERT_EQ(alone.losses[i].size(), 3u);
+    EXPECT_LT(alone.losses[i][2], 1e-5) << name;  // fp16
+    // Query and key of a random model change its predictions by less than fp32 can tell.
+    if (alone.losses[i][0] < 1e-6) continue;
+    ++told;
     EXPECT_GT(alone.losses[i][0], alone.losses[i][1]) << name;
     EXPECT_GT(alone.losses[i][1], alone.losses[i][2]) << name;
-    EXPECT_LT(alone.losses[i][2], 1e-5) << name;  // fp16
   }
+  EXPECT_GE(told, 5);
 }
 
-// The definition, spelt out: one layer of a copy is replaced, both models predict all positions.
+// The definition, spelt out: one layer of a copy is replaced, both models predict all positions. Activations in fp32: a
+// last bit can move one of int8 by a whole step.
 double divergence(const Decoder& model, std::size_t index, const at::Tensor& value) {
   const at::NoGradGuard no_grad;
   const at::Tensor ids = test::counting_batch(40, 5, 12);
@@ -98,7 +106,7 @@ INSTANTIATE_TEST_SUITE_P(Families, KlOf, testing::Values(Family::kLlama, Family:
                          [](const auto& instance) { return to_string(instance.param); });
 
 TEST_P(KlOf, OneLayerIsThatOfTheWholeModelWithThatLayerReplaced) {
-  const Measured found = measure(test::world(), options_for(Sensitivity::kKl, SolveMethod::kRounding), GetParam());
+  const Measured found = measure(test::world(), options_for(Sensitivity::kKl, SolveMethod::kRounding), GetParam(), 16);
   Decoder again = found.model.clone();
   CalibrationOptions calibration;
   calibration.samples = 23;
@@ -117,7 +125,7 @@ TEST_P(KlOf, OneLayerIsThatOfTheWholeModelWithThatLayerReplaced) {
     scales.mean_square = mean_square;
     const double expected =
         divergence(found.model, found.layers[i].parameter, dequantize(store(weight, integer("int2"), scales)));
-    EXPECT_NEAR(found.losses[i][0], expected, 1e-4 * expected + 1e-7) << parameter.name;
+    EXPECT_NEAR(found.losses[i][0], expected, 2e-3 * expected + 1e-7) << parameter.name;
   }
 }
 

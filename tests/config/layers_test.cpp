@@ -47,7 +47,7 @@ TEST(Layers, SayWhatIsWrongWithAnItem) {
     return mistakes("quantization:\n  format: " + base + "\n  layers:\n    - " + item + "\n");
   };
   EXPECT_MENTIONS(wrong("{format: int4}"), "job.yaml:4:7: quantization.layers[0]: names no matrix");
-  EXPECT_MENTIONS(wrong("{role: mlp_down, format: int4}"), "did you mean");
+  EXPECT_MENTIONS(wrong("{role: donw, format: int4}"), "did you mean 'down'");
   EXPECT_MENTIONS(wrong("{role: down, format: int5}"), "quantization.layers[0].format: must be ternary");
   EXPECT_MENTIONS(wrong("{role: down, frmat: int4}"), "did you mean 'format'");
   EXPECT_MENTIONS(wrong("{role: down, rule: absmean}"), "absmean is no rule of int3");

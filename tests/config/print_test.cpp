@@ -28,8 +28,10 @@ void change(const Row<JobConfig>& row, std::string& value) {
   const std::vector<std::string> choices = config::split_choices(row.limits.choices);
   value = choices.empty() ? "/x: #[odd] \"text\"\t\\é" : choices.front() == value ? choices.back() : choices.front();
 }
-void change(const Row<JobConfig>&, std::vector<std::string>& value) {
+void change(const Row<JobConfig>& row, std::vector<std::string>& value) {
+  const std::vector<std::string> choices = config::split_choices(row.limits.choices);
   value = {"/plain", "/with, comma", "/no"};
+  if (!choices.empty()) value = choices;
 }
 void change(const Row<JobConfig>&, std::vector<SourceConfig>& value) {
   value = {{"/a b", 0.1, "text"}, {"/c*", 1e-7, "body: x"}};

@@ -52,17 +52,23 @@ TEST(BitChoices, OfferEveryMatrixInsideTheBlocksWhatItsRowsSay) {
   config.quantization.skip = {"*.0.*k_proj*"};
   const Decoder model = tiny();
   const job::BitChoices choices(config, model);
-  EXPECT_EQ(choices.layers().size(), 11u);  // of 14, without two queries and one key
+  EXPECT_EQ(choices.layers().size(), 14u - 1u + (model.config().tied_head ? 0u : 1u));  // head in int8, one key in fp16
+  std::vector<std::size_t> second;
   for (const FreeLayer& layer : choices.layers()) {
     const Parameter& parameter = model.parameters()[layer.parameter];
-    EXPECT_NE(parameter.role, Role::kQuery);
-    EXPECT_EQ(layer.formats.size(), parameter.role == Role::kDown ? 4u : 3u) << parameter.name;
+    const bool settled = parameter.role == Role::kQuery || !is_block_linear(parameter.role);
+    EXPECT_EQ(layer.formats.size(), settled ? 1u : parameter.role == Role::kDown ? 4u : 3u) << parameter.name;
+    second.push_back(settled ? 0 : 1);
   }
-  const auto storage = choices.storage(std::vector<std::size_t>(choices.layers().size(), 1));
+  const auto storage = choices.storage(second);
   for (std::size_t i = 0; i < storage.size(); ++i) {
     const Parameter& parameter = model.parameters()[i];
-    if (parameter.role == Role::kQuery) EXPECT_EQ(storage[i].spec->format->name(), "int6");
-    if (parameter.role == Role::kUp) EXPECT_EQ(storage[i].spec->format->name(), "int3");
+    const std::string format = storage[i].spec->format->name();
+    if (parameter.role == Role::kQuery) {
+      EXPECT_EQ(format, "int6");
+    } else if (parameter.role == Role::kUp) {
+      EXPECT_EQ(format, "int3");
+    }
   }
 }
 
@@ -106,11 +112,15 @@ TEST(BitChoices, WithinABudgetIsTheBestOfAllUpToPadding) {
   config.quantization.layers = {{.match = "*.0.*", .format = "int3"}, {.role = "value", .format = "int3"}};
   const Decoder model = tiny();
   const job::BitChoices choices(config, model);
-  ASSERT_EQ(choices.layers().size(), 6u);
+  std::vector<std::size_t> free;
+  for (std::size_t i = 0; i < choices.layers().size(); ++i) {
+    if (choices.layers()[i].formats.size() > 1) free.push_back(i);
+  }
+  ASSERT_EQ(free.size(), 6u);
   std::vector<std::pair<std::uint64_t, std::vector<std::size_t>>> all;
   for (std::size_t code = 0; code < 729; ++code) {
-    std::vector<std::size_t> chosen;
-    for (std::size_t rest = code, i = 0; i < 6; ++i, rest /= 3) chosen.push_back(rest % 3);
+    std::vector<std::size_t> chosen(choices.layers().size(), 0);
+    for (std::size_t rest = code, i = 0; i < 6; ++i, rest /= 3) chosen[free[i]] = rest % 3;
     all.emplace_back(choices.packed_bytes(chosen), chosen);
   }
   constexpr std::uint64_t kPadding = 128;
@@ -123,7 +133,7 @@ TEST(BitChoices, WithinABudgetIsTheBestOfAllUpToPadding) {
       double best = INFINITY;
       for (const auto& [bytes, chosen] : all) {
         double loss = 0;
-        for (std::size_t i = 0; i < 6; ++i) loss += losses[i][chosen[i]];
+        for (std::size_t i = 0; i < chosen.size(); ++i) loss += losses[i][chosen[i]];
         if (bytes + kPadding <= budget || (part == 0 && bytes <= budget)) best = std::min(best, loss);
       }
       const Choice found = choices.within(frontier, budget);
@@ -176,7 +186,7 @@ TEST(BitChoices, RefuseACandidateThatDoesNotFit) {
   config.allocation.formats.back() = {.role = "fused_qkv", .format = "int6"};
   EXPECT_MENTIONS(test::message_of<ConfigError>([&] { job::BitChoices(config, model); }), "allocation.formats[3]");
   config = tiny_job();
-  config.quantization.layers = {{.match = "*", .format = "int4"}};
+  config.quantization.layers = {{.match = "*.layers.*", .format = "int4"}};
   EXPECT_MENTIONS(test::message_of<ConfigError>([&] { job::BitChoices(config, model); }), "nothing to choose");
 }
 
@@ -184,13 +194,15 @@ TEST(AllocationTable, HasARowForEachBlock) {
   const JobConfig config = tiny_job();
   const Decoder model = tiny();
   const job::BitChoices choices(config, model);
-  Choice choice{std::vector<std::size_t>(choices.layers().size(), 2), 0, 0};
+  Choice choice;
+  for (const FreeLayer& layer : choices.layers()) choice.candidates.push_back(layer.formats.size() - 1);
   choice.candidates[0] = 0;
-  const std::string table = job::allocation_table(model, choices, choice);
+  const std::string table = job::allocation_table(config.quantization, model, choices, choice);
   EXPECT_MENTIONS(table, "query");
   EXPECT_MENTIONS(table, "int2");
   EXPECT_MENTIONS(table, "int4 asymmetric");
-  EXPECT_EQ(std::count(table.begin(), table.end(), '\n'), 4);
+  const auto lines = std::count(table.begin(), table.end(), '\n');
+  EXPECT_EQ(lines, model.config().tied_head ? 4 : 5);  // heading, line, two blocks, tables
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ namespace tercet {
 enum class Sensitivity { kKl, kError };
 Sensitivity sensitivity(const std::string& name);  // "kl", "error"; throws DataError
 
-// A matrix, and what it may be stored as.
+// A matrix, and what it may be stored as: one format, where that is settled.
 struct FreeLayer {
   std::size_t parameter = 0;  // index into Decoder::parameters()
   std::vector<FormatSpec> formats;
