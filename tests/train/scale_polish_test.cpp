@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "support/scratch_folder.hpp"
+#include "tercet/base/error.hpp"
 #include "tercet/quant/number_format.hpp"
 #include "tercet/quant/scale_gradient.hpp"
 #include "train/training_run.hpp"
