@@ -36,6 +36,17 @@ TEST(Schedule, FallsAsHalfACosineOrNotAtAll) {
   EXPECT_DOUBLE_EQ(learning_rate_factor({10, 2, "constant", 0.0}, 9), 1.0);
 }
 
+TEST(Schedule, StaysAtThePeakWhileItIsHeldAndFallsOverTheRest) {
+  ScheduleOptions options{20, 4, "linear", 0.2};
+  options.hold = 0.5;
+  EXPECT_DOUBLE_EQ(learning_rate_factor(options, 3), 1.0);
+  EXPECT_DOUBLE_EQ(learning_rate_factor(options, 10), 1.0);
+  EXPECT_DOUBLE_EQ(learning_rate_factor(options, 15), 0.6);
+  EXPECT_DOUBLE_EQ(learning_rate_factor(options, 20), 0.2);
+  options.hold = 0.1;  // shorter than the warm-up: it falls from the end of that
+  EXPECT_DOUBLE_EQ(learning_rate_factor(options, 12), learning_rate_factor({20, 4, "linear", 0.2}, 12));
+}
+
 TEST(Schedule, InTwoStagesIsLinearAndDropsWhereTheSecondBegins) {
   ScheduleOptions options{20, 4, "two_stage", 0.2};
   options.second_stage = 0.5;

@@ -88,6 +88,7 @@ struct TrainingSection {
   double hidden_loss = 0.0;  // weight of the residual streams' distance from the teacher's; 0: off
   double warmup_fraction = 0.02;
   std::string schedule = "linear";            // constant | linear | two_stage | cosine
+  double hold = 0.0;                          // share of the steps at the peak before it falls
   double second_stage_at = 0.5;               // two_stage: share of the steps after which it begins
   double second_stage_learning_rate = 0.667;  // two_stage: factor from there on
   double final_learning_rate = 0.0;           // share of the peak at the end
