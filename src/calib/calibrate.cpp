@@ -57,9 +57,9 @@ struct ObserverRemoval {
   ~ObserverRemoval() { model.set_observer({}); }
 };
 
-class Calibration {
+class CalibrationPass {
  public:
-  Calibration(Communicator& comm, Decoder& model, const CalibrationOptions& options, const SampleFunction& sample)
+  CalibrationPass(Communicator& comm, Decoder& model, const CalibrationOptions& options, const SampleFunction& sample)
       : comm_(comm),
         model_(model),
         options_(options),
@@ -272,7 +272,7 @@ std::vector<LayerStatistics> calibrate(Communicator& comm, Decoder& model, const
                       "every rank needs a shard and every shard a sample: raise calibration.shards or "
                       "calibration.samples, or start fewer ranks");
   }
-  return Calibration(comm, model, options, sample).run();
+  return CalibrationPass(comm, model, options, sample).run();
 }
 
 }  // namespace tercet

@@ -67,7 +67,9 @@ TrainerOptions training_options(const JobConfig& config, const std::string& devi
       std::lround(training.warmup_fraction * static_cast<double>(options.schedule.total_steps));
   options.schedule.decay = training.schedule;
   options.schedule.final_factor = training.final_learning_rate;
+  options.schedule.hold = training.hold;
   options.schedule.second_stage = training.second_stage_learning_rate;
+  options.schedule.second_stage_at = training.second_stage_at;
   options.bfloat16 = training.bfloat16 && has_bfloat16(device);
   options.optimizer = optimizer_options(training, options.bfloat16);
   options.gradient_clip = training.gradient_clip;

@@ -34,7 +34,6 @@ StepGradient::StepGradient(const Student& student, const Decoder* teacher, const
 
 StepSums StepGradient::compute(std::int64_t step) {
   StepSums sums;
-  hidden_weight_ = hidden_weight_at(step);
   for (std::uint64_t begin = mine_.begin; begin < mine_.end;
        begin += static_cast<std::uint64_t>(options_.micro_batch)) {
     const std::uint64_t end = std::min(mine_.end, begin + static_cast<std::uint64_t>(options_.micro_batch));
@@ -51,7 +50,7 @@ void StepGradient::fill(StepRecord& record, const StepSums& sums) const {
   record.kl = sums.kl / positions();
   record.cross_entropy = sums.cross_entropy / predictions();
   record.hidden = sums.hidden / positions();
-  record.loss = kl_share() * record.kl + (1 - kl_share()) * record.cross_entropy + hidden_weight_ * record.hidden;
+  record.loss = kl_share() * record.kl + (1 - kl_share()) * record.cross_entropy + hidden_share() * record.hidden;
 }
 
 at::Tensor StepGradient::read_batch(std::int64_t step, std::uint64_t begin, std::uint64_t end) const {
@@ -73,7 +72,7 @@ StepSums StepGradient::micro_batch(const at::Tensor& ids) const {
     torch::autograd::backward({loss.loss}, {});
     return {loss.kl_sum, loss.cross_entropy_sum, 0};
   }
-  const StreamLoss streams = stream_loss(passes.student_streams, passes.teacher_streams, hidden_weight_ / positions());
+  const StreamLoss streams = stream_loss(passes.student_streams, passes.teacher_streams, hidden_share() / positions());
   torch::autograd::backward({loss.loss, streams.loss}, {});
   return {loss.kl_sum, loss.cross_entropy_sum, streams.error_sum};
 }
@@ -81,7 +80,7 @@ StepSums StepGradient::micro_batch(const at::Tensor& ids) const {
 StepGradient::Passes StepGradient::forward(const at::Tensor& ids) const {
   const AutocastScope autocast(device_.type(), options_.bfloat16);
   Passes passes;
-  const bool streams = hidden_weight_ > 0;
+  const bool streams = hidden_share() > 0;
   if (teacher_ != nullptr && (streams || kl_share() > 0)) {
     const at::NoGradGuard no_grad;
     passes.teacher = streams ? teacher_->forward(ids, passes.teacher_streams) : teacher_->forward(ids);
@@ -96,9 +95,8 @@ double StepGradient::kl_share() const {
   return teacher_ == nullptr ? 0.0 : options_.distillation;
 }
 
-double StepGradient::hidden_weight_at(std::int64_t step) const {
-  const double progress = static_cast<double>(step) / static_cast<double>(options_.schedule.total_steps);
-  return teacher_ == nullptr ? 0.0 : options_.hidden_loss * (1 - progress);
+double StepGradient::hidden_share() const {
+  return teacher_ == nullptr ? 0.0 : options_.hidden_loss;
 }
 
 double StepGradient::positions() const {

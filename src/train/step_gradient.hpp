@@ -31,7 +31,7 @@ class StepGradient {
   // Gradients are added up in the buckets, whose reductions start with the last micro-batch. Returns this rank's sums.
   StepSums compute(std::int64_t step);
 
-  // What a record says of the last step's sums over all ranks: means, and the loss that they make.
+  // What a record says of the sums over all ranks: means, and the loss that they make.
   void fill(StepRecord& record, const StepSums& sums) const;
 
  private:
@@ -40,7 +40,7 @@ class StepGradient {
   StepSums micro_batch(const at::Tensor& ids) const;
   Passes forward(const at::Tensor& ids) const;
   double kl_share() const;
-  double hidden_weight_at(std::int64_t step) const;
+  double hidden_share() const;
   double positions() const;    // of a step over all ranks
   double predictions() const;  // those of them that have a successor
 
@@ -51,7 +51,6 @@ class StepGradient {
   GradientBuckets& buckets_;
   ShardRange mine_;
   at::Device device_;
-  double hidden_weight_ = 0;  // of the step under way
 };
 
 }  // namespace tercet::train

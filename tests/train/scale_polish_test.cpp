@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "support/scratch_folder.hpp"
+#include "tercet/base/error.hpp"
 #include "tercet/quant/number_format.hpp"
 #include "tercet/quant/scale_gradient.hpp"
 #include "train/training_run.hpp"
@@ -26,15 +27,15 @@ std::vector<at::Tensor> copy_seen(const Student& student) {
   return copies;
 }
 
-// Integers with a zero point, in a layout that stores the inputs first, beside ternary.
-Student integer_student() {
+// Integers, with zero points or with mirrored scales, in a layout that stores the inputs first.
+Student integer_student(bool symmetric) {
   Decoder decoder = Decoder::random(test::tiny_config(Family::kGpt2), 4);
   std::vector<ParameterPlan> plan = test::ternary_plan(decoder);
   for (ParameterPlan& entry : plan) {
     if (entry.spec->format != number_format("ternary")) continue;
     entry.spec->format = number_format("int3");
     entry.spec->rule = ScaleRule::kMinMax;
-    entry.spec->symmetric = false;
+    entry.spec->symmetric = symmetric;
   }
   return Student(std::move(decoder), plan);
 }
@@ -55,7 +56,8 @@ void expect_nothing_to_change(Student student) {
 
 TEST(FrozenLevels, AndThawedOnesAreSeenAsBefore) {
   expect_nothing_to_change(test::ternary_student());
-  expect_nothing_to_change(integer_student());
+  expect_nothing_to_change(integer_student(true));
+  expect_nothing_to_change(integer_student(false));
 }
 
 // d/ds of s (level - zero), by a small step of each scale.

@@ -36,9 +36,21 @@ TEST(Schedule, FallsAsHalfACosineOrNotAtAll) {
   EXPECT_DOUBLE_EQ(learning_rate_factor({10, 2, "constant", 0.0}, 9), 1.0);
 }
 
-TEST(Schedule, InTwoStagesIsLinearAndDropsInTheMiddle) {
+TEST(Schedule, StaysAtThePeakWhileItIsHeldAndFallsOverTheRest) {
+  ScheduleOptions options{20, 4, "linear", 0.2};
+  options.hold = 0.5;
+  EXPECT_DOUBLE_EQ(learning_rate_factor(options, 3), 1.0);
+  EXPECT_DOUBLE_EQ(learning_rate_factor(options, 10), 1.0);
+  EXPECT_DOUBLE_EQ(learning_rate_factor(options, 15), 0.6);
+  EXPECT_DOUBLE_EQ(learning_rate_factor(options, 20), 0.2);
+  options.hold = 0.1;  // shorter than the warm-up: it falls from the end of that
+  EXPECT_DOUBLE_EQ(learning_rate_factor(options, 12), learning_rate_factor({20, 4, "linear", 0.2}, 12));
+}
+
+TEST(Schedule, InTwoStagesIsLinearAndDropsWhereTheSecondBegins) {
   ScheduleOptions options{20, 4, "two_stage", 0.2};
   options.second_stage = 0.5;
+  options.second_stage_at = 0.5;
   ScheduleOptions linear = options;
   linear.decay = "linear";
   for (const std::int64_t step : {0, 3, 4, 9}) {
@@ -47,6 +59,9 @@ TEST(Schedule, InTwoStagesIsLinearAndDropsInTheMiddle) {
   for (const std::int64_t step : {10, 15, 19}) {
     EXPECT_DOUBLE_EQ(learning_rate_factor(options, step), 0.5 * learning_rate_factor(linear, step)) << step;
   }
+  options.second_stage_at = 0.25;
+  EXPECT_DOUBLE_EQ(learning_rate_factor(options, 4), learning_rate_factor(linear, 4));
+  EXPECT_DOUBLE_EQ(learning_rate_factor(options, 5), 0.5 * learning_rate_factor(linear, 5));
 }
 
 // How far the first step moves the master that moves most. AdamW's first step is lr * g / (|g| + epsilon).

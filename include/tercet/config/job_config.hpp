@@ -97,10 +97,11 @@ struct TrainingSection {
   bool enabled = true;
   std::int64_t tokens = 2000000;  // budget
   std::int64_t global_batch_tokens = 4096;
-  std::int64_t micro_batch = 8;       // sequences of one forward pass on one rank
-  std::string optimizer = "adamw";    // adamw | lion | mugrokfast
-  double learning_rate = 1e-3;        // AdamW, Lion: all; MuGrokfast: embeddings, head, vectors
-  double matrix_learning_rate = 0.0;  // AdamW, Lion: matrices inside the blocks, of each one's mean magnitude; 0: as all
+  std::int64_t micro_batch = 8;     // sequences of one forward pass on one rank
+  std::string optimizer = "adamw";  // adamw | lion | mugrokfast
+  double learning_rate = 1e-3;      // AdamW, Lion: all; MuGrokfast: embeddings, head, vectors
+  double matrix_learning_rate =
+      0.0;  // AdamW, Lion: matrices inside the blocks, of each one's mean magnitude; 0: as all
   double muon_learning_rate = 0.005;  // MuGrokfast: matrices inside the blocks
   double momentum = 0.95;             // Muon
   std::int64_t newton_schulz_steps = 5;
@@ -117,11 +118,13 @@ struct TrainingSection {
   double softening = 0.0;    // share of the steps with partly quantized weights
   double hidden_loss = 0.0;  // weight of the residual streams' distance from the teacher's; 0: off
   double warmup_fraction = 0.02;
-  std::string schedule = "linear";              // constant | linear | two_stage | cosine
-  double second_stage_learning_rate = 0.667;  // two_stage: factor from the middle on
-  double final_learning_rate = 0.0;             // share of the peak at the end
-  bool bfloat16 = true;                         // autocast where the hardware has it
-  std::int64_t polish_tokens = 0;               // budget of the training of scales alone that follows; 0: none
+  std::string schedule = "linear";            // constant | linear | two_stage | cosine
+  double hold = 0.0;                          // share of the steps at the peak before it falls
+  double second_stage_at = 0.5;               // two_stage: share of the steps after which it begins
+  double second_stage_learning_rate = 0.667;  // two_stage: factor from there on
+  double final_learning_rate = 0.0;           // share of the peak at the end
+  bool bfloat16 = true;                       // autocast where the hardware has it
+  std::int64_t polish_tokens = 0;             // budget of the training of scales alone that follows; 0: none
   double polish_learning_rate = 1e-4;
   std::int64_t evaluate_every = 0;  // steps; 0: ten times over the budget
   std::int64_t patience = 0;        // evaluations without improvement before stopping; 0: never

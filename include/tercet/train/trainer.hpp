@@ -25,7 +25,7 @@ struct TrainerOptions {
   std::int64_t micro_batch = 8;  // sequences of one forward pass on one rank
   double distillation = 1.0;     // weight of KL; the rest is cross-entropy
   bool token_scaled_kl = false;  // loss.hpp
-  double hidden_loss = 0;        // weight of the residual streams' distance (loss.hpp), falling to 0 at the end; 0: off
+  double hidden_loss = 0;        // weight of the residual streams' distance from the teacher's (loss.hpp); 0: off
   double softening = 0;          // share of the steps over which the seen values go from masters to quantized ones
   ScheduleOptions schedule;      // total_steps is the budget
   OptimizerOptions optimizer;
