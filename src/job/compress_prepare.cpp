@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "compress_job.hpp"
+#include "export_settings.hpp"
 #include "tercet/base/hash.hpp"
 #include "tercet/base/text.hpp"
 #include "tercet/log/log.hpp"
@@ -18,7 +19,12 @@ void CompressJob::load_inputs() {
     }
     check_positions(original_->decoder.config(), config_.data.sequence_length, "data.sequence_length");
     check_positions(original_->decoder.config(), config_.evaluation.sequence_length, "evaluation.sequence_length");
-    plan_storage(config_.quantization, original_->decoder.parameters());  // settings that do not fit this model
+    // Settings that do not fit this model.
+    const std::vector<ParameterPlan> storage = plan_storage(config_.quantization, original_->decoder.parameters());
+    check_exports(
+        config_.exports.formats,
+        unfilled_artifact(original_->decoder, storage, static_cast<int>(config_.quantization.activation_bits)),
+        export_settings(config_, *original_));
   });
   const std::int64_t parameters = original_->decoder.parameter_count();
   adapt_to_size(config_, parameters);

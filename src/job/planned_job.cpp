@@ -7,6 +7,7 @@
 #include <numeric>
 #include <utility>
 
+#include "export_settings.hpp"
 #include "provenance.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/hash.hpp"
@@ -89,17 +90,9 @@ StateTensors planned_state(const PlannedJob& job) {
 }
 
 PackedModel planned_artifact(const PlannedJob& job) {
-  PackedModel packed;
-  packed.config = job.model.decoder.config();
-  packed.activation_bits = static_cast<int>(job.config.quantization.activation_bits);
+  const auto activation_bits = static_cast<int>(job.config.quantization.activation_bits);
+  PackedModel packed = unfilled_artifact(job.model.decoder, job.storage, activation_bits);
   packed.provenance = provenance_of(job.config, std::string(64, '0'));
-  for (std::size_t i = 0; i < job.storage.size(); ++i) {
-    const Parameter& parameter = job.model.decoder.parameters()[i];
-    std::vector<std::int64_t> shape = parameter.value.sizes().vec();
-    if (parameter.input_first) std::reverse(shape.begin(), shape.end());
-    packed.tensors.push_back(
-        {parameter.name, to_string(parameter.role), parameter.input_first, unfilled(shape, *job.storage[i].spec)});
-  }
   return packed;
 }
 

@@ -28,8 +28,9 @@ void change(const Row<JobConfig>& row, std::string& value) {
   const std::vector<std::string> choices = config::split_choices(row.limits.choices);
   value = choices.empty() ? "/x: #[odd] \"text\"\t\\é" : choices.front() == value ? choices.back() : choices.front();
 }
-void change(const Row<JobConfig>&, std::vector<std::string>& value) {
+void change(const Row<JobConfig>& row, std::vector<std::string>& value) {
   value = {"/plain", "/with, comma", "/no"};
+  if (!row.limits.choices.empty()) value = config::split_choices(row.limits.choices);
 }
 void change(const Row<JobConfig>&, std::vector<SourceConfig>& value) {
   value = {{"/a b", 0.1, "text"}, {"/c*", 1e-7, "body: x"}};
