@@ -16,7 +16,6 @@
 #include "export_table.hpp"
 #include "hf_files.hpp"
 #include "model_parts.hpp"
-#include "stored_check.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/heartbeat.hpp"
 #include "tercet/quant/number_format.hpp"
@@ -128,7 +127,7 @@ ordered_json quantization_config(const PackedModel& model) {
   const std::vector<Group> groups = groups_of(model);
   ordered_json schemes = ordered_json::object();
   for (std::size_t i = 0; i < groups.size(); ++i) schemes["group_" + std::to_string(i)] = scheme(groups[i], groups);
-  std::vector<std::string> ignored{module_of(exported_head_name(model.config.family))};
+  std::vector<std::string> ignored = head_modules(model.config.family);
   for (const PackedTensor& tensor : model.tensors) {
     if (is_block_matrix(tensor) && !is_packed(tensor)) ignored.push_back(module_of(tensor.name));
   }

@@ -8,7 +8,6 @@
 #include "export_table.hpp"
 #include "hf_files.hpp"
 #include "model_parts.hpp"
-#include "stored_check.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/quant/number_format.hpp"
 
@@ -39,7 +38,7 @@ at::Tensor bitnet_scale(const PackedTensor& tensor) {
 // Names that transformers compares as regular expressions from the beginning, or as endings: whole names mean one
 // module. A list takes the place of its default, so the head must be in it, tied or not.
 std::vector<std::string> left_alone(const PackedModel& model) {
-  std::vector<std::string> modules{module_of(exported_head_name(model.config.family))};
+  std::vector<std::string> modules = head_modules(model.config.family);
   for (const PackedTensor& tensor : model.tensors) {
     if (is_block_matrix(tensor) && !is_packed(tensor)) modules.push_back(module_of(tensor.name));
   }

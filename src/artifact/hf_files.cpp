@@ -59,6 +59,11 @@ ordered_json hf_config(const ModelConfig& config, const std::string& dtype) {
   return json;
 }
 
+std::vector<std::string> head_modules(Family family) {
+  if (family == Family::kGptNeox) return {"lm_head", "embed_out"};
+  return {"lm_head"};
+}
+
 void write_hf_weights(const fs::path& folder, const NamedTensors& tensors, const DeferredTensors& deferred,
                       std::uint64_t shard_bytes) {
   const std::vector<NamedTensors> parts = cut_by_bytes(tensors, shard_bytes);

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "tercet/artifact/packed_model.hpp"
 #include "tercet/model_io/deferred_tensors.hpp"
@@ -13,6 +14,9 @@ namespace tercet {
 
 // The original's config.json with `dtype` ("float16") under the key that it uses.
 nlohmann::ordered_json hf_config(const ModelConfig& config, const std::string& dtype);
+
+// The output head as a module, under each name that transformers gives it: version 5 calls GPT-NeoX's lm_head too.
+std::vector<std::string> head_modules(Family family);
 
 // model.safetensors, or, beyond `shard_bytes`, shards in the order of the tensors and their index. A tensor is in one
 // shard, however large.

@@ -23,6 +23,8 @@ import subprocess
 import sys
 import tempfile
 
+os.environ["TORCHDYNAMO_DISABLE"] = "1"  # transformers would compile the unpacking of each matrix, for minutes
+
 import gguf
 import gguf.gguf_reader
 import numpy
