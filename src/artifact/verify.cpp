@@ -1,10 +1,11 @@
 // The independent check. It decodes the packed file from its documented layout alone and shares no arithmetic with the
-// code that packed it: an error on one side cannot hide behind the same error on the other.
-#include <ATen/ops/empty.h>
-
-#include <cstring>
+// code that packed it: an error on one side cannot hide behind the same error on the other. The exports for other
+// programs each have a check of their own (export_checks.hpp).
+#include <algorithm>
+#include <iterator>
 #include <map>
 
+#include "export_checks.hpp"
 #include "stored_check.hpp"
 #include "tercet/artifact/packed_model.hpp"
 #include "tercet/base/error.hpp"
@@ -13,88 +14,27 @@
 #include "tercet/base/heartbeat.hpp"
 #include "tercet/base/strict_json.hpp"
 #include "tercet/model_io/torch_file.hpp"
-#include "tercet/quant/number_format.hpp"
 
 namespace tercet {
 namespace {
 
 namespace fs = std::filesystem;
-using Findings = std::vector<std::string>;
 using TensorMap = std::map<std::string, at::Tensor>;
 
 constexpr const char* kPacked = "bitnet_quantized_model.pt";
 constexpr const char* kDequantized = "bitnet_dequantized_fp16.pt";
 constexpr const char* kSafetensors = "hf/model.safetensors";
 constexpr const char* kMetadata = "compression_metadata.json";
-constexpr std::uintmax_t kMaxMetadataBytes = 256 << 20;
 
-// Which scale belongs to an element: by its row and its column's group.
-struct ScaleIndex {
-  std::int64_t per_row = 0;  // scales in one row; 0: one for the whole tensor
-  std::int64_t group = 1;    // columns under one scale
-  std::int64_t of(std::int64_t row, std::int64_t column) const {
-    return per_row == 0 ? 0 : row * per_row + column / group;
-  }
+// Where an export lies, if it was asked for, and its check.
+struct ExportCheck {
+  const char* place;
+  void (*check)(const fs::path&, const PackedModel&, Findings&);
 };
+constexpr ExportCheck kExportChecks[] = {
+    {"model.gguf", check_gguf}, {"hf-bitnet", check_hf_bitnet}, {"compressed-tensors", check_compressed_tensors}};
 
-ScaleIndex scale_index(const StoredTensor& stored) {
-  const std::int64_t columns = stored.shape[1];
-  switch (stored.spec.granularity) {
-    case Granularity::kTensor:
-      return {0, 1};
-    case Granularity::kChannel:
-      return {1, columns};
-    case Granularity::kGroup:
-      break;
-  }
-  return {(columns + stored.spec.group_size - 1) / stored.spec.group_size, stored.spec.group_size};
-}
-
-// Code j of a row, from the documented layout, a bit or a digit at a time.
-int code_at(const std::uint8_t* row, std::int64_t j, const CodeLayout& layout) {
-  if (layout.digits > 0) {
-    int byte = row[j / layout.digits];
-    for (std::int64_t k = 0; k < j % layout.digits; ++k) byte /= 3;
-    return byte % 3;
-  }
-  int code = 0;
-  for (std::int64_t bit = j * layout.bits; bit < (j + 1) * layout.bits; ++bit)
-    code |= (row[bit / 8] >> bit % 8 & 1) << (bit - j * layout.bits);
-  return layout.type == at::kChar ? static_cast<std::int8_t>(code) : code;
-}
-
-// Zero points, as codes: of symmetric tensors the code of level 0.
-std::vector<int> zero_codes(const StoredTensor& stored, const CodeLayout& layout) {
-  std::vector<int> zeros(static_cast<std::size_t>(stored.scales.numel()), layout.zero);
-  if (!stored.zero_points.defined()) return zeros;
-  const auto* bytes = static_cast<const std::uint8_t*>(stored.zero_points.const_data_ptr());
-  for (std::size_t i = 0; i < zeros.size(); ++i)
-    zeros[i] = layout.type == at::kChar ? static_cast<std::int8_t>(bytes[i]) : bytes[i];
-  return zeros;
-}
-
-// value = (code - zero point) x scale, rounded once.
-at::Tensor decode(const PackedTensor& tensor) {
-  const StoredTensor& stored = tensor.stored;
-  if (!stored.spec.format->is_grid()) return tensor.input_first ? stored.codes.t().contiguous() : stored.codes;
-  const CodeLayout layout = stored.spec.format->layout();
-  const std::int64_t rows = stored.shape[0], columns = stored.shape[1], row_bytes = stored.codes.size(1);
-  const ScaleIndex index = scale_index(stored);
-  const std::vector<int> zeros = zero_codes(stored, layout);
-  const auto* bytes = static_cast<const std::uint8_t*>(stored.codes.const_data_ptr());
-  const auto* scales = stored.scales.const_data_ptr<c10::Half>();
-  at::Tensor values = at::empty({tensor.input_first ? columns : rows, tensor.input_first ? rows : columns}, at::kHalf);
-  auto* out = values.mutable_data_ptr<c10::Half>();
-  for (std::int64_t i = 0; i < rows; ++i) {
-    for (std::int64_t j = 0; j < columns; ++j) {
-      const std::int64_t block = index.of(i, j);
-      const int steps = code_at(bytes + i * row_bytes, j, layout) - zeros[static_cast<std::size_t>(block)];
-      const float value = static_cast<float>(steps) * static_cast<float>(scales[block]);
-      out[tensor.input_first ? j * rows + i : i * columns + j] = c10::Half(value);
-    }
-  }
-  return values;
-}
+constexpr std::uintmax_t kMaxMetadataBytes = 256 << 20;
 
 // What differs between one tensor of a file and what the packed codes stand for; "" if nothing does.
 std::string difference(const at::Tensor& expected, const at::Tensor& found) {
@@ -150,6 +90,19 @@ TensorMap safetensors_tensors(const fs::path& file) {
   return tensors;
 }
 
+// Those of the exports for other programs, by their paths below `folder`.
+std::vector<std::string> exported_files(const fs::path& folder) {
+  std::vector<std::string> names;
+  for (const ExportCheck& each : kExportChecks) {
+    if (fs::is_regular_file(folder / each.place)) names.emplace_back(each.place);
+    if (!fs::is_directory(folder / each.place)) continue;
+    for (const auto& entry : fs::recursive_directory_iterator(folder / each.place)) {
+      if (entry.is_regular_file()) names.push_back(entry.path().lexically_relative(folder).generic_string());
+    }
+  }
+  return names;
+}
+
 void check_hashes(const fs::path& folder, Findings& findings) {
   const auto metadata = parse_json_object(read_file(folder / kMetadata, kMaxMetadataBytes), kMetadata);
   const auto files = metadata.find("files");
@@ -159,6 +112,9 @@ void check_hashes(const fs::path& folder, Findings& findings) {
   }
   for (const char* required : {kPacked, kDequantized, kSafetensors}) {
     if (!files->contains(required)) findings.push_back(std::string(kMetadata) + " gives no SHA-256 of " + required);
+  }
+  for (const std::string& name : exported_files(folder)) {
+    if (!files->contains(name)) findings.push_back(std::string(kMetadata) + " gives no SHA-256 of " + name);
   }
   for (const auto& [name, hash] : files->items()) {
     const fs::path file = path_inside(folder, name);
@@ -177,7 +133,8 @@ void check_contents(const fs::path& folder, Findings& findings) {
   const PackedTensor* tied = tied_embedding(model);
   for (const PackedTensor& tensor : model.tensors) {
     heartbeat::beat();
-    const at::Tensor values = decode(tensor);
+    const at::Tensor stored = decode_stored(tensor.stored);
+    const at::Tensor values = tensor.input_first ? stored.t().contiguous() : stored;
     compare(standard, tensor.name, values, findings);
     compare(state, tensor.name, values, findings);
     if (&tensor == tied) compare(state, exported_head_name(model.config.family), values, findings);
@@ -191,11 +148,26 @@ void check_contents(const fs::path& folder, Findings& findings) {
   }
 }
 
+void check_exports_of(const fs::path& folder, Findings& findings) {
+  if (std::none_of(std::begin(kExportChecks), std::end(kExportChecks),
+                   [&](const ExportCheck& each) { return fs::exists(folder / each.place); }))
+    return;
+  const PackedModel model = read_packed_model(folder / kPacked);
+  for (const ExportCheck& each : kExportChecks) {
+    if (!fs::exists(folder / each.place)) continue;
+    try {
+      each.check(folder / each.place, model, findings);
+    } catch (const Error& error) {
+      findings.push_back(std::string(each.place) + ": " + error.what());
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<std::string> verify_artifacts(const fs::path& folder) {
   Findings findings;
-  for (const auto check : {check_contents, check_hashes}) {
+  for (const auto check : {check_contents, check_exports_of, check_hashes}) {
     try {
       check(folder, findings);
     } catch (const Error& error) {

@@ -45,7 +45,8 @@ std::string table_row(const Row<Owner>& row, const Owner& defaults) {
   const std::string value = with_field(row, defaults, [](const auto& field) { return print_value(field); });
   std::string type = type_name(row);
   if (const std::string words = allowed(row.limits); !words.empty()) {
-    type = row.limits.choices.empty() ? type + ", " + words : words;
+    const bool list = std::holds_alternative<std::vector<std::string>& (*)(Owner&)>(row.field);
+    type = row.limits.choices.empty() ? type + ", " + words : list ? "list of " + words : words;
   }
   const std::string mark = row.effect == Effect::kResults ? "" : row.effect == Effect::kChecked ? " +" : " *";
   return "| `" + std::string(row.key) + "`" + mark + " | " + cell(type) + " | " + std::string(row.unit) + " | " +

@@ -22,6 +22,7 @@ class Relations {
     check_folders();
     check_gates();
     check_tasks();
+    check_exports();
     check_format();
     check_layers("quantization.layers", config_.quantization.layers);
     check_layers("allocation.formats", config_.allocation.formats);
@@ -126,6 +127,15 @@ class Relations {
             "must be one of evaluation.tasks, '" + judged + "' is not");
     require(!judged.empty() || config_.gates.accuracy_metric == "acc", {"gates.accuracy.metric", "gates.accuracy.task"},
             "needs gates.accuracy.task: next-token accuracy has no other metric");
+  }
+
+  void check_exports() {
+    const auto& formats = config_.exports.formats;
+    for (std::size_t i = 0; i < formats.size(); ++i) {
+      const auto before = formats.begin() + static_cast<std::ptrdiff_t>(i);
+      require(std::find(formats.begin(), before, formats[i]) == before, {"export.formats[" + std::to_string(i) + "]"},
+              "is listed twice");
+    }
   }
 
   void check_format() {

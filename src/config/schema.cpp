@@ -260,6 +260,13 @@ const Row<JobConfig> kJobRows[] = {
   {"gates.handoff.threshold", TERCET_AT(gates.handoff.threshold), "", between(0, 1), kChecked,
    "1: every file that the next phase needs must exist and load."},
 
+  {"export.formats", TERCET_AT(exports.formats), "", one_of("gguf | hf-bitnet | compressed-tensors"), kChecked,
+   "What is written for other programs ([exports.md](exports.md)), in addition to the packed file, the fp16 state dict and the `hf` folder. What a format cannot express is refused before the job does anything."},
+  {"export.gguf_type", TERCET_AT(exports.gguf_type), "", one_of("auto | tq2_0 | tq1_0 | q2_0"), kChecked,
+   "How GGUF stores trits; auto: `tq2_0` where every width and group is a multiple of its 256 values, else `q2_0`, whose blocks have 64."},
+  {"export.shard_size_mb", TERCET_AT(exports.shard_size_mb), "MB", above(0), kChecked,
+   "Largest safetensors file of `hf-bitnet` and `compressed-tensors`; a larger one is cut into shards with an index."},
+
   {"distributed.backend", TERCET_AT(distributed.backend), "", one_of("auto | self | mpi | nccl"), kNone,
    "How ranks exchange tensors; auto: NCCL on GPUs, MPI on CPUs, nothing for one rank."},
   {"distributed.device", TERCET_AT(distributed.device), "", one_of("auto | cpu | cuda"), kNone,
@@ -362,6 +369,7 @@ constexpr SectionRow kSections[] = {
     {"gates.agreement", "The dequantized model is the packed model."},
     {"gates.gradient_flow", "The model can be trained further."},
     {"gates.handoff", "The next phase finds what it needs."},
+    {"export", "Files for other programs, each checked by a reader of its own."},
     {"distributed", "Ranks and devices."},
     {"watchdog", "What ends a job that hangs."},
     {"checkpoint", "Saved training states, from which a stopped job goes on."},

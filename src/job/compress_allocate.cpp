@@ -34,6 +34,7 @@ void CompressJob::allocate_bits() {
     search_for_quality(choices, frontier, allocation);
   }
   storage_ = choices.storage(allocation.choice.candidates);
+  check_planned_exports();
   log::info("bits per layer for " + target_text(config_.target) + ":\n" +
             allocation_table(config_.quantization, original_->decoder, choices, allocation.choice) + "packed file of " +
             format_count(allocation.choice.bytes) + " bytes, predicted loss " +

@@ -45,6 +45,7 @@ class CompressJob {
  private:
   // compress_prepare.cpp
   void load_inputs();
+  void check_planned_exports() const;  // of storage_; throws ConfigError
   void prepare_text();
   void measure_original();
   // compress_tasks.cpp
@@ -87,7 +88,8 @@ class CompressJob {
   // `name` says what is measured, with all that the figures depend on besides the run's settings and inputs.
   Evaluation evaluate_here(const std::string& name, const Decoder& model, const Decoder* reference);
   double selection_loss();  // of the student as it is
-  void export_once(const std::string& name, const std::function<void(const std::filesystem::path&)>& write);
+  void export_once(const std::string& place, const std::string& made_by,
+                   const std::function<void(const std::filesystem::path&)>& write);
   Traits input_hashes() const;
   nlohmann::json provenance() const;
   nlohmann::json metadata(const Verdict& verdict) const;
@@ -126,6 +128,7 @@ class CompressJob {
   std::vector<LayerRecord> layers_;
   Evaluation before_, quantized_, packed_;
   std::string packed_hash_;
+  nlohmann::json export_choices_ = nlohmann::json::object();  // on rank 0: by export, what was chosen and why
   nlohmann::json bad_steps_ = nlohmann::json::array();
   std::uint64_t packed_bytes_ = 0, dequantized_bytes_ = 0;
   std::optional<double> agreement_;  // dequantized against packed

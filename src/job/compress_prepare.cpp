@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "compress_job.hpp"
+#include "export_settings.hpp"
 #include "tercet/base/hash.hpp"
 #include "tercet/base/text.hpp"
 #include "tercet/log/log.hpp"
@@ -19,8 +20,11 @@ void CompressJob::load_inputs() {
     check_positions(original_->decoder.config(), config_.data.sequence_length, "data.sequence_length");
     check_positions(original_->decoder.config(), config_.evaluation.sequence_length, "evaluation.sequence_length");
     storage_ = plan_storage(config_.quantization, original_->decoder.parameters());
-    if (!has_target(config_)) return;
-    check_budget(config_, original_->decoder, BitChoices(config_, original_->decoder), original_->weight_bytes);
+    if (has_target(config_)) {  // exports are checked when the formats are chosen
+      check_budget(config_, original_->decoder, BitChoices(config_, original_->decoder), original_->weight_bytes);
+    } else {
+      check_planned_exports();
+    }
   });
   const std::int64_t parameters = original_->decoder.parameter_count();
   adapt_to_size(config_, parameters);
@@ -48,6 +52,11 @@ void CompressJob::prepare_text() {
   directory_.check_inputs(input_hashes());
   work_ = std::make_unique<WorkLog>(comm_, directory_.work(), directory_.fingerprint());
   if (work_->size() > 0) log::info(std::to_string(work_->size()) + " units of work were done by an earlier attempt");
+}
+
+void CompressJob::check_planned_exports() const {
+  check_exports(config_.exports.formats, unfilled_artifact(config_, original_->decoder, storage_),
+                export_settings(config_, *original_));
 }
 
 Traits CompressJob::input_hashes() const {

@@ -2,11 +2,11 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
 #include <map>
 
 #include "compress_job.hpp"
+#include "export_settings.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
 #include "tercet/base/hash.hpp"
@@ -36,7 +36,12 @@ PackedModel packed_from(const Student& student, const nlohmann::json& provenance
   return model;
 }
 
-constexpr std::array kExportNames = {kPackedFile, kDequantizedFile, "hf", "tokenizer"};
+// A file or folder of the artifacts that is made from the packed model. `made_by` names the unit of work: the place,
+// and what the content depends on besides the packed file.
+struct Export {
+  std::string place, made_by;
+  std::function<void(const fs::path&)> write;
+};
 
 // Of a file, or of all files below a folder with their names.
 std::string hash_of_tree(const fs::path& path) {
@@ -49,10 +54,12 @@ std::string hash_of_tree(const fs::path& path) {
 }
 
 // What a kill left half written, or somebody put there, must not be published.
-void remove_strays(const fs::path& folder) {
+void remove_strays(const fs::path& folder, const std::vector<Export>& exports) {
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
-    if (std::find(kExportNames.begin(), kExportNames.end(), name) == kExportNames.end()) fs::remove_all(entry.path());
+    const bool ours = name == kPackedFile || std::any_of(exports.begin(), exports.end(),
+                                                         [&](const Export& each) { return each.place == name; });
+    if (!ours) fs::remove_all(entry.path());
   }
 }
 
@@ -72,34 +79,44 @@ NamedTensors read_state_dict(const fs::path& file) {
 
 // The packed file first: its hash names everything that is made from it.
 void CompressJob::pack() {
-  std::optional<PackedModel> model;  // on rank 0
+  PackedModel model;  // on rank 0
+  const fs::path tokenizer = original_->location.tokenizer;
+  std::vector<Export> exports = {
+      {kDequantizedFile, kDequantizedFile, [&](const fs::path& to) { write_dequantized_pt(to, model); }},
+      {"hf", "hf", [&](const fs::path& to) { write_hf_folder(to, model, config_.model.path, tokenizer); }},
+      {"tokenizer", "tokenizer", [&](const fs::path& to) { copy_tokenizer(tokenizer, to); }}};
+  const ExportSettings settings = export_settings(config_, *original_);
+  const std::string variant = "/" + settings.gguf_type + "/" + std::to_string(settings.shard_bytes);
+  for (const std::string& name : config_.exports.formats) {
+    const ExportFormat& format = export_format(name);
+    exports.push_back({format.place(), name + variant, [&](const fs::path& to) { format.write(to, model, settings); }});
+  }
   packed_hash_ = on_root(comm_, [&] {
     fs::create_directories(directory_.staged());
-    remove_strays(directory_.staged());
+    remove_strays(directory_.staged(), exports);
     model = packed_from(*student_, provenance());
-    write_packed_model(directory_.staged() / kPackedFile, *model);
-    run_file_.provenance(kTritsKey, to_json(trit_counts(*model)));
+    write_packed_model(directory_.staged() / kPackedFile, model);
+    run_file_.provenance(kTritsKey, to_json(trit_counts(model)));
+    for (const std::string& name : config_.exports.formats) {
+      export_choices_[name] = export_format(name).choice(model, settings);
+      log::info("    " + name + ": " + export_choices_[name].get<std::string>());
+    }
     return sha256_file(directory_.staged() / kPackedFile);
   });
-  const fs::path tokenizer = original_->location.tokenizer;
-  using Export = std::pair<std::string, std::function<void(const fs::path&)>>;
-  const std::vector<Export> exports = {
-      {kDequantizedFile, [&](const fs::path& to) { write_dequantized_pt(to, *model); }},
-      {"hf", [&](const fs::path& to) { write_hf_folder(to, *model, config_.model.path, tokenizer); }},
-      {"tokenizer", [&](const fs::path& to) { copy_tokenizer(tokenizer, to); }}};
-  for (const auto& [name, write] : exports) {
-    on_root(comm_, [&, &name = name, &write = write] {
-      export_once(name, write);
+  for (const Export& each : exports) {
+    on_root(comm_, [&] {
+      export_once(each.place, each.made_by, each.write);
       return std::string();
     });
-    if (stop_.due()) stop_.leave("the job, after '" + name + "' was written,");
+    if (stop_.due()) stop_.leave("the job, after '" + each.place + "' was written,");
   }
 }
 
 // On rank 0. Leaves alone what an earlier attempt wrote from the same packed file; what it left half done goes.
-void CompressJob::export_once(const std::string& name, const std::function<void(const fs::path&)>& write) {
-  const fs::path target = directory_.staged() / name;
-  const std::string unit = "export/" + packed_hash_ + "/" + name;
+void CompressJob::export_once(const std::string& place, const std::string& made_by,
+                              const std::function<void(const fs::path&)>& write) {
+  const fs::path target = directory_.staged() / place;
+  const std::string unit = "export/" + packed_hash_ + "/" + made_by;
   const auto known = work_->find(unit);
   if (known && fs::exists(target) && *known == hash_of_tree(target)) return;
   fs::remove_all(target);

@@ -180,6 +180,7 @@ nlohmann::json CompressJob::metadata(const Verdict& verdict) const {
                {"backend", comm_.backend()},
                {"attempt", run_file_.attempt()},
                {"started", iso_time(started_)}};
+  input.exports = export_choices_;
   input.files = file_table(directory_.staged());
   input.created = unix_time();
   return compression_metadata(input);

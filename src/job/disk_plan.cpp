@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <numeric>
 
+#include "tercet/artifact/export_format.hpp"
 #include "tercet/text/tokenizer.hpp"
 
 namespace tercet::job {
@@ -38,13 +39,18 @@ std::uint64_t DiskPlan::total() const {
 }
 
 DiskPlan plan_disk(const PlannedJob& job) {
-  const ArtifactBytes files = artifact_bytes(unfilled_artifact(job.config, job.model.decoder, job.storage));
+  const PackedModel artifact = unfilled_artifact(job.config, job.model.decoder, job.storage);
+  const ArtifactBytes files = artifact_bytes(artifact);
   const std::uint64_t tokenizer = tokenizer_bytes(job.model.location.tokenizer);
   DiskPlan plan;
   plan.artifacts = {{kPackedFile, files.packed},
                     {kDequantizedFile, files.dequantized},
                     {"hf/model.safetensors", files.safetensors},
                     {"tokenizer, twice", 2 * tokenizer}};
+  for (const std::string& name : job.config.exports.formats) {
+    const ExportFormat& format = export_format(name);
+    plan.artifacts.push_back({format.place() + ", about", format.bytes(artifact) + tokenizer});
+  }
   const std::int64_t steps = job.training.schedule.total_steps;
   if (steps > 0 && job.training.checkpoint_every > 0) {
     plan.checkpoint = checkpoint_size(planned_state(job), job.ranks);

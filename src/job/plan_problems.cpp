@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "export_settings.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
 #include "tercet/base/text.hpp"
@@ -90,6 +91,10 @@ Texts setting_problems(const PlannedJob& job) {
   if (job.evaluation_tokens == 0) {
     problems.push_back("no text is held out to measure on; data.evaluation or data.held_out_fraction: 0.05 works");
   }
+  for (const std::string& refused :
+       export_problems(job.config.exports.formats, unfilled_artifact(job.config, job.model.decoder, job.storage),
+                       export_settings(job.config, job.model)))
+    problems.push_back(refused);
   return problems;
 }
 

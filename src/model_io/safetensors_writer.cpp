@@ -3,8 +3,8 @@
 #include <set>
 
 #include "dtype.hpp"
-#include "staged_file.hpp"
 #include "tercet/base/error.hpp"
+#include "tercet/model_io/staged_file.hpp"
 #include "tercet/model_io/weights.hpp"
 
 namespace tercet {

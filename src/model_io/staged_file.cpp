@@ -1,4 +1,4 @@
-#include "staged_file.hpp"
+#include "tercet/model_io/staged_file.hpp"
 
 #include <fcntl.h>
 #include <unistd.h>

@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "pickle_writer.hpp"
-#include "staged_file.hpp"
 #include "tercet/base/error.hpp"
+#include "tercet/model_io/staged_file.hpp"
 #include "tercet/model_io/torch_file.hpp"
 
 namespace tercet {

@@ -168,6 +168,7 @@ json compression_metadata(const MetadataInput& input) {
           {"model", input.model},
           {"versions", input.versions},
           {"run", input.run},
+          {"exports", input.exports},
           {"files", input.files}};
 }
 

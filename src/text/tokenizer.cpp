@@ -6,14 +6,13 @@
 
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
-#include "tercet/base/hash.hpp"
 #include "tercet/log/log.hpp"
 #include "text/byte_level.hpp"
-#include "text/gpt2_files.hpp"
 #include "text/json_tokenizer.hpp"
 #include "text/json_view.hpp"
 #include "text/sentencepiece_tokenizer.hpp"
 #include "text/special_token_text.hpp"
+#include "text/tokenizer_document.hpp"
 #include "text/unicode.hpp"
 
 namespace tercet {
@@ -56,7 +55,8 @@ void copy_unread(const fs::path& folder, const std::string& name, const fs::path
   }
 }
 
-std::unique_ptr<Tokenizer> finish(const fs::path& folder, std::unique_ptr<JsonTokenizer> tokenizer) {
+std::unique_ptr<Tokenizer> finish(const fs::path& folder, const text::TokenizerDocument& found) {
+  auto tokenizer = std::make_unique<JsonTokenizer>(found.document, found.file, found.hash);
   tokenizer->set_eos_token(find_eos(folder, *tokenizer));
   return tokenizer;
 }
@@ -64,20 +64,11 @@ std::unique_ptr<Tokenizer> finish(const fs::path& folder, std::unique_ptr<JsonTo
 }  // namespace
 
 std::unique_ptr<Tokenizer> open_tokenizer(const fs::path& folder) {
-  const fs::path file = folder / "tokenizer.json";
-  if (fs::exists(file)) {
-    return finish(folder, std::make_unique<JsonTokenizer>(text::read_json(file), file.string(), sha256_file(file)));
-  }
+  if (const auto found = text::tokenizer_json(folder)) return finish(folder, *found);
   if (fs::exists(folder / "tokenizer.model")) {
     return text::open_sentencepiece(folder / "tokenizer.model", text::special_token_text(folder, "eos_token"));
   }
-  using Pair = std::array<const char*, 2>;
-  for (const auto& [vocabulary, merges] : {Pair{"vocab.json", "merges.txt"}, Pair{"encoder.json", "vocab.bpe"}}) {
-    if (!fs::exists(folder / vocabulary) || !fs::exists(folder / merges)) continue;
-    const json settings = text::read_if_there(folder / "tokenizer_config.json");
-    text::Gpt2Files files = text::read_gpt2_files(folder / vocabulary, folder / merges, settings);
-    return finish(folder, std::make_unique<JsonTokenizer>(files.document, (folder / vocabulary).string(), files.hash));
-  }
+  if (const auto found = text::vocabulary_and_merges(folder)) return finish(folder, *found);
   throw DataError("no tokenizer found in '" + folder.string() + "'",
                   "it has neither tokenizer.json, nor tokenizer.model, nor vocab.json with merges.txt",
                   "copy the tokenizer's files into the model's folder");

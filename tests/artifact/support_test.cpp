@@ -108,8 +108,9 @@ PackedModel tiny_gpt2() {
 
 void write_metadata(const std::filesystem::path& folder) {
   nlohmann::json files;
-  for (const std::string name : {"bitnet_quantized_model.pt", "bitnet_dequantized_fp16.pt", "hf/model.safetensors"}) {
-    files[name] = sha256_file(folder / name);
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
+    const std::string name = entry.path().lexically_relative(folder).generic_string();
+    if (entry.is_regular_file() && name != "compression_metadata.json") files[name] = sha256_file(entry.path());
   }
   write_file_atomically(folder / "compression_metadata.json", nlohmann::json{{"files", files}}.dump());
 }

@@ -44,6 +44,7 @@ TEST(Schema, EveryFieldOfASectionHasARow) {
   EXPECT_EQ(rows_in("allocation"), count_fields<AllocationSection>());
   EXPECT_EQ(rows_in("training"), count_fields<TrainingSection>());
   EXPECT_EQ(rows_in("evaluation"), count_fields<EvaluationSection>());
+  EXPECT_EQ(rows_in("export"), count_fields<ExportSection>());
   EXPECT_EQ(rows_in("distributed"), count_fields<DistributedSection>());
   EXPECT_EQ(rows_in("watchdog"), count_fields<WatchdogSection>());
   EXPECT_EQ(rows_in("checkpoint"), count_fields<CheckpointSection>());

@@ -167,6 +167,12 @@ struct GatesSection {
   GateSetting handoff{"fail", 1};
 };
 
+struct ExportSection {
+  std::vector<std::string> formats;  // gguf | hf-bitnet | compressed-tensors
+  std::string gguf_type = "auto";    // auto | tq2_0 | tq1_0 | q2_0
+  double shard_size_mb = 5000;       // largest safetensors file of an export
+};
+
 struct DistributedSection {
   std::string backend = "auto";  // auto | self | mpi | nccl
   std::string device = "auto";   // auto | cpu | cuda
@@ -218,6 +224,7 @@ struct JobConfig {
   TrainingSection training;
   EvaluationSection evaluation;
   GatesSection gates;
+  ExportSection exports;
   DistributedSection distributed;
   WatchdogSection watchdog;
   CheckpointSection checkpoint;

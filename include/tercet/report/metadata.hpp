@@ -20,17 +20,18 @@ nlohmann::json file_table(const std::filesystem::path& folder);
 struct MetadataInput {
   RunResults results;
   Verdict verdict;
-  std::string method = "BitNet-1.58";  // for ternary; otherwise the name of the format, or "mixed"
-  double bits = 1.58;                  // of a code, on average
-  nlohmann::json config;               // resolved
-  nlohmann::json quantization;         // format, group size, activation bits
-  nlohmann::json allocation;           // of bits to layers for a target; null without one
-  nlohmann::json data;                 // sources with hashes, documents and tokens
-  nlohmann::json model;                // source folder and hashes
-  nlohmann::json versions;             // tercet, LibTorch, HDF5, MPI
-  nlohmann::json run;                  // ranks, backend, attempt, start: of this run and not of the job
-  nlohmann::json files;                // file_table()
-  double created = 0;                  // seconds since 1970
+  std::string method = "BitNet-1.58";                 // for ternary; otherwise the name of the format, or "mixed"
+  double bits = 1.58;                                 // of a code, on average
+  nlohmann::json config;                              // resolved
+  nlohmann::json quantization;                        // format, group size, activation bits
+  nlohmann::json allocation;                          // of bits to layers for a target; null without one
+  nlohmann::json data;                                // sources with hashes, documents and tokens
+  nlohmann::json model;                               // source folder and hashes
+  nlohmann::json versions;                            // tercet, LibTorch, HDF5, MPI
+  nlohmann::json run;                                 // ranks, backend, attempt, start: of this run and not of the job
+  nlohmann::json exports = nlohmann::json::object();  // by export for other programs: what was chosen and why
+  nlohmann::json files;                               // file_table()
+  double created = 0;                                 // seconds since 1970
 };
 nlohmann::json compression_metadata(const MetadataInput& input);
 

@@ -1,0 +1,30 @@
+// The files of a Hugging Face folder, for every export that is one.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "tercet/artifact/packed_model.hpp"
+#include "tercet/model_io/deferred_tensors.hpp"
+
+namespace tercet {
+
+// The original's config.json with `dtype` ("float16") under the key that it uses.
+nlohmann::ordered_json hf_config(const ModelConfig& config, const std::string& dtype);
+
+// The output head as a module, under each name that transformers gives it: version 5 calls GPT-NeoX's lm_head too.
+std::vector<std::string> head_modules(Family family);
+
+// model.safetensors, or, beyond `shard_bytes`, shards in the order of the tensors and their index. A tensor is in one
+// shard, however large.
+void write_hf_weights(const std::filesystem::path& folder, const NamedTensors& tensors, const DeferredTensors& deferred,
+                      std::uint64_t shard_bytes);
+
+// Makes the folder with config.json, generation_config.json and the tokenizer's files.
+void write_hf_frame(const std::filesystem::path& folder, const nlohmann::ordered_json& config, const ModelConfig& model,
+                    const std::filesystem::path& model_folder, const std::filesystem::path& tokenizer_folder);
+
+}  // namespace tercet
