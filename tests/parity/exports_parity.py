@@ -175,8 +175,26 @@ def check_compressed(folder, packed):
         modules += 1
     assert modules > 0
     if installed("compressed_tensors"):
-        check_compressed_library(folder)
+        check_library_values(packed, weights, config)
+        # On the meta device the library (0.20) leaves zero points unpacked, and transformers then refuses the packed ones.
+        if all(group["weights"]["symmetric"] for group in config["config_groups"].values()):
+            check_compressed_library(folder)
     return modules
+
+
+def check_library_values(packed, weights, config):
+    """Each matrix as the library unpacks it."""
+    from compressed_tensors.compressors.pack_quantized.base import PackedQuantizationCompressor
+    from compressed_tensors.quantization import QuantizationScheme
+
+    for name in packed["quantization"]:
+        if name + "_packed" not in weights:
+            continue
+        module = name.rsplit(".", 1)[0]
+        state = {key[len(module) + 1:]: value for key, value in weights.items() if key.startswith(module + ".weight_")}
+        scheme = QuantizationScheme(**group_of(module, config))
+        values = PackedQuantizationCompressor.decompress(state, scheme)["weight"]
+        assert torch.equal(values, unpack(packed, name)), name
 
 
 def check_compressed_library(folder):
