@@ -17,7 +17,10 @@ struct Contender {
 };
 
 job::LoadedModel in_bfloat16(job::LoadedModel model) {
-  for (Parameter& parameter : model.decoder.parameters()) parameter.value = parameter.value.to(at::kBFloat16);
+  for (Parameter& parameter : model.decoder.parameters()) {
+    if (parameter.value.dim() == 2 && parameter.role != Role::kPositionEmbedding)
+      parameter.value = parameter.value.to(at::kBFloat16);
+  }
   return model;
 }
 

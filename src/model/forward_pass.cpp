@@ -35,12 +35,20 @@ at::Tensor activate(const at::Tensor& x, const std::string& activation) {
 
 }  // namespace
 
+// That of the matrices inside the blocks, or autocast's.
+at::ScalarType ForwardPass::activation_type(const Decoder& decoder) {
+  const PartTable& block = decoder.shared_->layout.blocks.front();
+  const bool fused = block[Part::kFusedQkv].weight != kAbsent;
+  const Parameter& matrix = decoder.parameters_[block[fused ? Part::kFusedQkv : Part::kQuery].weight];
+  return matrix.packed != nullptr ? at::kFloat : compute_type(matrix.value);
+}
+
 ForwardPass::ForwardPass(const Decoder& decoder, KeyValueCache* cache)
     : decoder_(decoder),
       cache_(cache),
       config_(decoder.config_),
       traits_(family_traits(decoder.config_.family)),
-      type_(decoder.parameters_.front().packed ? at::kFloat : compute_type(decoder.parameters_.front().value)),
+      type_(activation_type(decoder)),
       no_autocast_(c10::autocast_dispatch_keyset) {}
 
 at::Tensor ForwardPass::block_after(const at::Tensor& stream, int index) const {
@@ -93,9 +101,10 @@ at::Tensor ForwardPass::hidden_states_from(const at::Tensor& stream, int first) 
 at::Tensor ForwardPass::embed(const at::Tensor& ids) const {
   const PartTable& outer = decoder_.shared_->layout.outer;
   const Parameter& table = decoder_.parameters_[outer[Part::kEmbedding].weight];
-  const at::Tensor tokens = table.packed ? table.packed->values_of_rows(ids.flatten().contiguous())
-                                               .view({ids.size(0), ids.size(1), config_.hidden_size})
-                                         : at::embedding(table.value, ids);
+  at::Tensor tokens = table.packed ? table.packed->values_of_rows(ids.flatten().contiguous())
+                                         .view({ids.size(0), ids.size(1), config_.hidden_size})
+                                   : at::embedding(table.value, ids);
+  if (tokens.scalar_type() == at::kBFloat16) tokens = tokens.to(at::kFloat);  // the residual stream stays exact
   if (!traits_.learned_positions) return tokens;
   const std::int64_t first = cache_ == nullptr ? 0 : cache_->length_;
   if (first + ids.size(1) > config_.max_positions) {

@@ -35,10 +35,11 @@ class ForwardPass {
   at::Tensor block_after(const at::Tensor& stream, int index) const;  // the stream after that block
   // hidden_states() from the stream before block `first` on
   at::Tensor hidden_states_from(const at::Tensor& stream, int first) const;
-  at::Tensor head(const at::Tensor& hidden) const;                    // [batch, positions, vocab]
-  at::Tensor next_logits(const at::Tensor& ids) const;                // [vocab]; of the last position, with a cache
+  at::Tensor head(const at::Tensor& hidden) const;      // [batch, positions, vocab]
+  at::Tensor next_logits(const at::Tensor& ids) const;  // [vocab]; of the last position, with a cache
 
  private:
+  static at::ScalarType activation_type(const Decoder& decoder);
   const at::Tensor& value(std::size_t index) const { return decoder_.parameters_[index].value; }
   at::Tensor value_or_none(std::size_t index) const { return index == kAbsent ? at::Tensor() : value(index); }
 

@@ -37,6 +37,23 @@ TEST(Generation, WithACacheGivesTheLogitsOfTheWholeSequence) {
   }
 }
 
+TEST(Generation, TakesMatricesInBfloat16AsTheyAre) {
+  for (const Family family : all_families()) {
+    const ModelConfig config = small_config(family);
+    Decoder model = Decoder::random(config, 1);
+    const at::Tensor ids = some_ids(1, 6, config.vocab_size);
+    const at::Tensor exact = model.forward(ids)[0];
+    for (Parameter& parameter : model.parameters()) {
+      if (parameter.value.dim() == 2 && parameter.role != Role::kPositionEmbedding)
+        parameter.value = parameter.value.to(at::kBFloat16);
+    }
+    KeyValueCache cache(config, 6);
+    model.next_logits(ids.narrow(1, 0, 5), cache);
+    const at::Tensor logits = model.next_logits(ids.narrow(1, 5, 1), cache).to(at::kFloat);
+    EXPECT_LT(largest_difference(logits, exact[5]), 0.03 * exact.abs().max().item<double>()) << to_string(family);
+  }
+}
+
 TEST(Generation, RefusesWhatACacheCannotHold) {
   const ModelConfig config = small_config(Family::kLlama);
   const Decoder model = Decoder::random(config, 1);
