@@ -78,7 +78,8 @@ void add_generate(CLI::App& app, Invocation& call) {
   add("--top-p", request.top_p, "Choose among the fewest that together have this probability")
       ->check(CLI::Range(0.0, 1.0));
   add("--seed", request.seed, "Another seed, another text");
-  add("--weights", request.weights, "auto, packed or dense: how an artifact is multiplied")
+  add("--weights", request.weights,
+      "How an artifact is multiplied: packed (with int8 inputs), dense (dequantized first), or auto")
       ->check(CLI::IsMember({"auto", "packed", "dense"}));
   command->add_flag("--to-the-end", request.to_the_end, "Go on behind the end of the text");
   add_common(*command, call);

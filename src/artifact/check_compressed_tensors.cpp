@@ -19,7 +19,8 @@ struct Scheme {
 
 bool targets(const std::string& target, const std::string& module) {
   if (target == "Linear" || target == module) return true;
-  if (!target.starts_with("re:")) return false;
+  constexpr std::size_t kLongest = 512;  // as std::regex recurses
+  if (!target.starts_with("re:") || target.size() > kLongest || module.size() > kLongest) return false;
   return std::regex_search(module, std::regex(target.substr(3)), std::regex_constants::match_continuous);
 }
 

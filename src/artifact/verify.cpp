@@ -159,6 +159,8 @@ void check_exports_of(const fs::path& folder, Findings& findings) {
       each.check(folder / each.place, model, findings);
     } catch (const Error& error) {
       findings.push_back(std::string(each.place) + ": " + error.what());
+    } catch (const nlohmann::json::exception& error) {
+      findings.push_back(std::string(each.place) + ": its settings are not what they should be: " + error.what());
     }
   }
 }

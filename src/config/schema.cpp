@@ -227,7 +227,7 @@ const Row<JobConfig> kJobRows[] = {
    "What a miss means: the job fails, a warning, or the gate is not judged."},
   {"gates.compression.threshold", TERCET_AT(gates.compression.threshold), "", at_least(0), kChecked,
    "Least ratio of the baseline's bytes to the packed file's; 0: 6, 8, 10 or 12 by model size."},
-  {"gates.compression.baseline", TERCET_AT(gates.compression_baseline), "", one_of("fp32 | fp16 | file"), kChecked,
+  {"gates.compression.baseline", TERCET_AT(gates.compression_baseline), "", one_of("fp32 | fp16 | file"), kResults,
    "What the packed file is compared with: the parameters at 4 or 2 bytes, or the original weight files."},
   {"gates.sparsity.severity", TERCET_AT(gates.sparsity.severity), "", one_of(kSeverities), kChecked,
    "What a miss means."},
@@ -261,7 +261,7 @@ const Row<JobConfig> kJobRows[] = {
    "1: every file that the next phase needs must exist and load."},
 
   {"export.formats", TERCET_AT(exports.formats), "", one_of("gguf | hf-bitnet | compressed-tensors"), kChecked,
-   "What is written for other programs ([exports.md](exports.md)), in addition to the packed file, the fp16 state dict and the `hf` folder. What a format cannot express is refused before the job does anything."},
+   "What is written for other programs ([exports.md](exports.md)), in addition to the packed file, the fp16 state dict and the `hf` folder. What a format cannot express is refused before the job does anything; with a `target`, when the formats are chosen."},
   {"export.gguf_type", TERCET_AT(exports.gguf_type), "", one_of("auto | tq2_0 | tq1_0 | q2_0"), kChecked,
    "How GGUF stores trits; auto: `tq2_0` where every width and group is a multiple of its 256 values, else `q2_0`, whose blocks have 64."},
   {"export.shard_size_mb", TERCET_AT(exports.shard_size_mb), "MB", above(0), kChecked,

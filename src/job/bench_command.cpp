@@ -36,7 +36,8 @@ std::vector<Contender> contenders_of(const BenchRequest& request) {
   if (job::locate_model(request.model).kind == job::ModelKind::kHuggingFace) {
     original(request.model, "");
   } else {
-    add("packed", job::load_model(request.model, {}, "cpu", WeightForm::kPacked));
+    job::LoadedModel packed = job::load_model(request.model, {}, "cpu", WeightForm::kPacked);
+    if (packed.decoder.activation_bits() == 8) add("packed", std::move(packed));
     add("dequantized, fp32", job::load_model(request.model, {}, "cpu"));
   }
   if (!request.against.empty()) original(request.against, "original, ");

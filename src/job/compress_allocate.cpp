@@ -33,14 +33,34 @@ void CompressJob::allocate_bits() {
   } else {
     search_for_quality(choices, frontier, allocation);
   }
+  keep_choice(choices, allocation);
   storage_ = choices.storage(allocation.choice.candidates);
-  check_planned_exports();
+  on_every_rank(comm_, [&] { check_planned_exports(); });
   log::info("bits per layer for " + target_text(config_.target) + ":\n" +
             allocation_table(config_.quantization, original_->decoder, choices, allocation.choice) + "packed file of " +
             format_count(allocation.choice.bytes) + " bytes, predicted loss " +
             format_fixed(allocation.choice.loss, 5) + (config_.allocation.sensitivity == "kl" ? " nats a token" : ""));
   allocation_ = allocation_record(config_, original_->decoder, choices, allocation);
   run_file_.provenance(kAllocationKey, allocation_);
+}
+
+// What an attempt chose, all later ones take, since finished units and checkpoints follow from it: a setting that may
+// change in a run can tip a choice by the last bits of a measurement.
+void CompressJob::keep_choice(const BitChoices& choices, BitAllocation& allocation) {
+  constexpr const char* kUnit = "allocation";
+  std::vector<std::size_t>& chosen = allocation.choice.candidates;
+  if (const auto known = work_->find(kUnit)) {
+    const auto earlier = nlohmann::json::parse(*known).get<std::vector<std::size_t>>();
+    if (earlier == chosen) return;
+    log::warn("the formats chosen by an earlier attempt are kept, though the measurements would now choose others");
+    chosen = earlier;
+    allocation.choice.bytes = choices.packed_bytes(chosen);
+    allocation.choice.loss = 0;
+    for (std::size_t layer = 0; layer < chosen.size(); ++layer)
+      allocation.choice.loss += allocation.losses.at(layer).at(chosen[layer]);
+  } else if (comm_.is_root()) {
+    work_->add(kUnit, nlohmann::json(chosen).dump());
+  }
 }
 
 std::vector<std::vector<double>> CompressJob::sensitivities(const BitChoices& choices) {

@@ -56,6 +56,7 @@ class CompressJob {
   std::optional<double> judged_accuracy(const TaskResult TaskFigures::*place, const Figures& figures) const;
   // compress_allocate.cpp
   void allocate_bits();
+  void keep_choice(const BitChoices& choices, BitAllocation& allocation);
   std::vector<std::vector<double>> sensitivities(const BitChoices& choices);
   double selection_nll(const std::string& name, const Decoder& model);  // `name` as for evaluate_here
   void search_for_quality(const BitChoices& choices, const Frontier& frontier, BitAllocation& allocation);

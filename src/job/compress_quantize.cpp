@@ -21,10 +21,7 @@ CalibrationOptions calibration_options(const JobConfig& config) {
   options.sequence_length = config.data.sequence_length;
   options.shards = config.calibration.shards;
   options.batch = config.calibration.batch;
-  // Solved in sequence, each block has statistics of its own; sensitivities go by those of the original in any case.
-  const bool by_originals_inputs = !config.quantization.solver_sequential || has_target(config);
-  options.second_moment =
-      config.calibration.second_moment || (config.quantization.solver == "compensated" && by_originals_inputs);
+  options.second_moment = needs_second_moments(config);
   return options;
 }
 
@@ -116,12 +113,16 @@ TrainerCallbacks CompressJob::training_callbacks(const std::string& series, std:
     record(series + "/held_out_perplexity", step, std::exp(loss), "1");
     log::info("step " + std::to_string(step) + ": held-out perplexity " + format_fixed(std::exp(loss), 4));
   };
-  callbacks.on_checkpoint = [this](const CheckpointReport& report) {
-    record("checkpoint/stall_s", report.step, report.stall_s, "s");
-    record("checkpoint/write_s", report.step, report.write_s, "s");
-    record("checkpoint/bytes", report.step, static_cast<double>(report.bytes), "bytes");
+  const std::string checkpoint = series == "training" ? "checkpoint" : series + "/checkpoint";
+  callbacks.on_checkpoint = [this, checkpoint](const CheckpointReport& report) {
+    record(checkpoint + "/stall_s", report.step, report.stall_s, "s");
+    record(checkpoint + "/write_s", report.step, report.write_s, "s");
+    record(checkpoint + "/bytes", report.step, static_cast<double>(report.bytes), "bytes");
   };
-  callbacks.on_bad_step = [this](const BadStep& bad) { record_bad_step(bad); };
+  callbacks.on_bad_step = [this, first_sequence](BadStep bad) {
+    bad.first_sequence += first_sequence;
+    record_bad_step(bad);
+  };
   return callbacks;
 }
 
@@ -139,9 +140,15 @@ void CompressJob::polish_scales() {
       polish_options(config_, runtime_.device(), directory_.polish_checkpoints(), directory_.fingerprint());
   options.stop = &stop_;
   const std::uint64_t first = training_->tokens / static_cast<std::uint64_t>(config_.data.sequence_length);
+  const double before = selection_loss();
   freeze_levels(*student_);
+  const std::vector<at::Tensor> masters = student_->copy_masters();
   const TrainingResult polished =
       run_training(comm_, *student_, &original_->decoder, options, training_callbacks("polish", first));
+  if (!(polished.best_held_out_loss.value_or(before) < before)) {
+    log::info("polishing the scales does not help: they stay as they were");
+    student_->restore_masters(masters);
+  }
   thaw_levels(*student_);
   training_->tokens += polished.tokens;
   training_->seconds += polished.seconds;

@@ -74,6 +74,7 @@ Method method_of(const std::vector<LayerRecord>& layers) {
     bits += count * number_format(layer.format)->layout().bits_per_code();
     weights += count;
   }
+  if (formats.empty()) return {"float16", 16};
   if (formats.size() == 1 && number_format(*formats.begin())->counts_zeros()) return {};
   return {formats.size() == 1 ? *formats.begin() : "mixed", bits / weights};
 }

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <numeric>
 
+#include "starting_points.hpp"
 #include "tercet/store/checkpoint_size.hpp"
 
 namespace tercet::job {
@@ -40,7 +41,7 @@ std::uint64_t evaluation_activations(const PlannedJob& job) {
 
 // X'X of every layer: the accumulators, and the shard under way.
 std::uint64_t second_moments(const PlannedJob& job) {
-  if (!job.config.calibration.second_moment) return 0;
+  if (!needs_second_moments(job.config)) return 0;
   std::uint64_t bytes = 0;
   for (const Parameter& parameter : job.model.decoder.parameters()) {
     if (!is_block_linear(parameter.role)) continue;

@@ -38,7 +38,9 @@ LoadedModel load_packed(const ModelLocation& location, const std::string& device
   for (const PackedTensor& tensor : packed.tensors) {
     parameters.push_back({tensor.name, tensor.stored, tensor.input_first});
   }
-  Decoder decoder = Decoder::from_stored(packed.config, parameters, form, device);
+  // The kernels take int8 inputs; weights that were judged with float inputs are dequantized.
+  const WeightForm used = packed.activation_bits == 8 ? form : WeightForm::kDense;
+  Decoder decoder = Decoder::from_stored(packed.config, parameters, used, device);
   decoder.set_activation_bits(packed.activation_bits);
   return {location, std::move(decoder), nullptr, fs::file_size(location.weights), {location.weights}};
 }

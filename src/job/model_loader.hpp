@@ -33,7 +33,8 @@ struct LoadedModel {
 };
 
 // Not collective: every rank reads. `tokenizer` empty: the model's own. Checks that every token id is inside the
-// model's vocabulary. `form` is for artifacts. Throws DataError or StoreError.
+// model's vocabulary. `form` is for artifacts; those of weights
+// alone (activation_bits 16) are dense whatever it says. Throws DataError or StoreError.
 LoadedModel load_model(const std::filesystem::path& path, const std::filesystem::path& tokenizer,
                        const std::string& device, WeightForm form = WeightForm::kDense);
 

@@ -159,4 +159,10 @@ nlohmann::json solver_record(const std::vector<LayerReport>& reports) {
   return {{"layers", layers}, {"fallbacks", fallbacks}};
 }
 
+// Solved in sequence, each block has statistics of its own; sensitivities go by those of the original in any case.
+bool needs_second_moments(const JobConfig& config) {
+  const bool by_originals_inputs = !config.quantization.solver_sequential || has_target(config);
+  return config.calibration.second_moment || (config.quantization.solver == "compensated" && by_originals_inputs);
+}
+
 }  // namespace tercet::job

@@ -34,4 +34,7 @@ std::vector<LayerReport> solve_starting_points(Communicator& comm, const Solving
 // What the run file keeps of it: the reports, and the layers that fell back.
 nlohmann::json solver_record(const std::vector<LayerReport>& reports);
 
+// Whether the calibration of the original collects X'X of every layer at once.
+bool needs_second_moments(const JobConfig& config);
+
 }  // namespace tercet::job

@@ -57,7 +57,8 @@ void add_loss(const RunView& run, std::vector<Html>& parts) {
     chart.series.push_back(series);
   }
   add(parts, "Loss", chart,
-      "Of each step, over all ranks. Loss = d \xC2\xB7 KL + (1 \xE2\x88\x92 d) \xC2\xB7 cross-entropy, d = "
+      "Of each step, over all ranks. Without further terms, loss = d \xC2\xB7 KL + (1 \xE2\x88\x92 d) \xC2\xB7 "
+      "cross-entropy, d = "
       "training.distillation.");
 }
 

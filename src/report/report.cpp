@@ -197,8 +197,8 @@ std::string report_text(const RunView& run) {
   std::string text = status_text(run) + "\n";
   text += run.results ? results_table(*run.results, record.gates) : "no final results yet\n";
   if (!record.gates.empty()) text += "\n" + gates_text(record.gates);
-  return text + stages_text(record) + ranks_text(record) + layers_text(record) + allocation_text(record) + solver_text(record) +
-         series_text(record) + files_text(run.folder);
+  return text + stages_text(record) + ranks_text(record) + layers_text(record) + allocation_text(record) +
+         solver_text(record) + series_text(record) + files_text(run.folder);
 }
 
 json report_json(const RunView& run) {
