@@ -82,7 +82,8 @@ benchmark::internal::Benchmark* add(const std::string& name, std::function<void(
 
 void add_packed(const std::string& format, std::int64_t group, InstructionSet set, const Shape& shape) {
   const auto granularity = group == 0 ? tercet::Granularity::kChannel : tercet::Granularity::kGroup;
-  const tercet::FormatSpec spec{tercet::number_format(format), granularity, group};
+  tercet::FormatSpec spec{tercet::number_format(format), granularity, group};
+  if (!format.starts_with("ternary")) spec.rule = tercet::ScaleRule::kMinMax;
   const std::string name = format + (group == 0 ? " channel" : " g" + std::to_string(group));
   add(name + " " + to_string(set) + "/" + shape.name(), [=](benchmark::State& state) {
     const std::uint64_t bytes = stored_bytes(tercet::unfilled({shape.rows, shape.columns}, spec));
