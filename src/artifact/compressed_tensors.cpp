@@ -26,10 +26,6 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
-bool is_packed(const PackedTensor& tensor) {
-  return is_block_matrix(tensor) && tensor.stored.spec.format->is_grid();
-}
-
 int bits_of(const FormatSpec& spec) {
   const int bits = spec.format->layout().bits;
   return bits == 0 ? 2 : bits;  // trits as digits
@@ -127,14 +123,10 @@ ordered_json quantization_config(const PackedModel& model) {
   const std::vector<Group> groups = groups_of(model);
   ordered_json schemes = ordered_json::object();
   for (std::size_t i = 0; i < groups.size(); ++i) schemes["group_" + std::to_string(i)] = scheme(groups[i], groups);
-  std::vector<std::string> ignored = head_modules(model.config.family);
-  for (const PackedTensor& tensor : model.tensors) {
-    if (is_block_matrix(tensor) && !is_packed(tensor)) ignored.push_back(module_of(tensor.name));
-  }
   return {{"quant_method", "compressed-tensors"},
           {"format", "pack-quantized"},
           {"quantization_status", "compressed"},
-          {"ignore", ignored},
+          {"ignore", modules_left_alone(model)},
           {"config_groups", schemes}};
 }
 

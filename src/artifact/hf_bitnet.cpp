@@ -17,10 +17,6 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
-bool is_packed(const PackedTensor& tensor) {
-  return is_block_matrix(tensor) && tensor.stored.spec.format->is_grid();
-}
-
 at::Tensor bitnet_codes(const PackedTensor& tensor) {
   const at::Tensor codes = unpack_levels(tensor.stored).add(1).to(at::kByte);
   const std::int64_t quarter = codes.size(0) / 4;
@@ -35,23 +31,14 @@ at::Tensor bitnet_scale(const PackedTensor& tensor) {
   return at::full({1}, scale == 0 ? 1.0F : 1 / scale, at::kFloat);
 }
 
-// Names that transformers compares as regular expressions from the beginning, or as endings: whole names mean one
-// module. A list takes the place of its default, so the head must be in it, tied or not.
-std::vector<std::string> left_alone(const PackedModel& model) {
-  std::vector<std::string> modules = head_modules(model.config.family);
-  for (const PackedTensor& tensor : model.tensors) {
-    if (is_block_matrix(tensor) && !is_packed(tensor)) modules.push_back(module_of(tensor.name));
-  }
-  return modules;
-}
-
 ordered_json bitnet_config(const PackedModel& model) {
   // Scales are read in the model's type, and fp16 would round their inverse.
   ordered_json config = hf_config(model.config, "float32");
   config["quantization_config"] = {{"quant_method", "bitnet"},
                                    {"linear_class", "bitlinear"},
                                    {"quantization_mode", "offline"},
-                                   {"modules_to_not_convert", left_alone(model)}};
+                                   // Whole names mean one module, in a comparison by beginnings or endings.
+                                   {"modules_to_not_convert", modules_left_alone(model)}};
   return config;
 }
 

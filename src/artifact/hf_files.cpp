@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "model_parts.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
 #include "tercet/log/log.hpp"
@@ -59,9 +60,13 @@ ordered_json hf_config(const ModelConfig& config, const std::string& dtype) {
   return json;
 }
 
-std::vector<std::string> head_modules(Family family) {
-  if (family == Family::kGptNeox) return {"lm_head", "embed_out"};
-  return {"lm_head"};
+std::vector<std::string> modules_left_alone(const PackedModel& model) {
+  std::vector<std::string> modules{"lm_head"};
+  if (model.config.family == Family::kGptNeox) modules.emplace_back("embed_out");
+  for (const PackedTensor& tensor : model.tensors) {
+    if (is_block_matrix(tensor) && !is_packed(tensor)) modules.push_back(module_of(tensor.name));
+  }
+  return modules;
 }
 
 void write_hf_weights(const fs::path& folder, const NamedTensors& tensors, const DeferredTensors& deferred,

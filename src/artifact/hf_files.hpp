@@ -15,8 +15,10 @@ namespace tercet {
 // The original's config.json with `dtype` ("float16") under the key that it uses.
 nlohmann::ordered_json hf_config(const ModelConfig& config, const std::string& dtype);
 
-// The output head as a module, under each name that transformers gives it: version 5 calls GPT-NeoX's lm_head too.
-std::vector<std::string> head_modules(Family family);
+// Modules that a packed folder stores as plain values: the output head, tied or not, under each name that transformers
+// gives it (version 5 calls GPT-NeoX's lm_head too), and block matrices in fp16. Such a list takes the place of
+// transformers' default.
+std::vector<std::string> modules_left_alone(const PackedModel& model);
 
 // model.safetensors, or, beyond `shard_bytes`, shards in the order of the tensors and their index. A tensor is in one
 // shard, however large.

@@ -13,6 +13,10 @@ bool is_block_matrix(const PackedTensor& tensor) {
   return std::find(kOthers.begin(), kOthers.end(), tensor.role) == kOthers.end();
 }
 
+bool is_packed(const PackedTensor& tensor) {
+  return is_block_matrix(tensor) && tensor.stored.spec.format->is_grid();
+}
+
 bool is_head(const PackedTensor& tensor) {
   return tensor.role == "head";
 }

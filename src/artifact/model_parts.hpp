@@ -9,6 +9,7 @@
 namespace tercet {
 
 bool is_block_matrix(const PackedTensor& tensor);  // a matrix multiplied inside a block: "query" ... "down"
+bool is_packed(const PackedTensor& tensor);        // one of those, on a grid
 bool is_head(const PackedTensor& tensor);          // an output head of its own
 bool is_trits(const StoredTensor& stored);         // ternary or ternary5
 std::string module_of(const std::string& tensor);  // "model.layers.0.mlp.up_proj" of "….weight"

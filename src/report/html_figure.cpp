@@ -27,6 +27,13 @@ page::Html figure(const std::string& key, const std::optional<double>& value,
   return value ? page::figure_value(key, *value, format(*value)) : page::Html(kNone);
 }
 
+page::Series curve(const RunView& run, const std::string& name, const std::string& title) {
+  page::Series series{title, {}, true, false, ""};
+  for (const MetricRecord& record : series_of(run.record, name))
+    series.points.push_back({static_cast<double>(record.step), record.value});
+  return series;
+}
+
 std::string in_percent(double share) {
   return format_fixed(100 * share, 2) + kPercent;
 }

@@ -79,18 +79,15 @@ Html rank_table(const RunView& run) {
   return page::table({{"rank"}, {"host", false}, {"device", false}, {"peak memory"}, {"tokens/s"}}, rows);
 }
 
-page::Series series_over_steps(const RunView& run, const std::string& name, const std::string& title) {
-  page::Series series{title, {}, false, true, ""};
-  for (const MetricRecord& record : series_of(run.record, name))
-    series.points.push_back({static_cast<double>(record.step), record.value});
-  return series;
-}
-
 Html checkpoints(const RunView& run) {
-  page::XyChart chart{"step",
-                      "s",
-                      {series_over_steps(run, "checkpoint/stall_s", "training waited"),
-                       series_over_steps(run, "checkpoint/write_s", "written beside it")}};
+  page::XyChart chart{
+      "step",
+      "s",
+      {curve(run, "checkpoint/stall_s", "training waited"), curve(run, "checkpoint/write_s", "written beside it")}};
+  for (page::Series& series : chart.series) {
+    series.line = false;
+    series.dots = true;
+  }
   chart.from_zero = true;
   const Html drawn = page::xy_chart(chart);
   const auto bytes = last_of(run.record, "checkpoint/bytes");

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "tercet/page/chart.hpp"
 #include "tercet/page/html.hpp"
 #include "tercet/report/run_view.hpp"
 
@@ -37,8 +38,9 @@ std::string series_key(const std::string& name);      // of the last value of a 
 // `value` as `format` writes it, findable under `key`; a dash without one.
 page::Html figure(const std::string& key, const std::optional<double>& value,
                   const std::function<std::string(double)>& format);
-std::string in_percent(double share);  // "62.71 %"
-std::string as_ratio(double value);    // "12.81x"
+page::Series curve(const RunView& run, const std::string& name, const std::string& title);  // a series over its steps
+std::string in_percent(double share);                                                       // "62.71 %"
+std::string as_ratio(double value);                                                         // "12.81x"
 std::string with_three_digits(double value);
 std::string in_bytes(double bytes);
 std::string signed_percent(double share);  // "+2.5 %"

@@ -16,13 +16,6 @@ namespace {
 
 constexpr std::size_t kMostRows = 200;
 
-page::Series curve(const RunView& run, const std::string& name, const std::string& title) {
-  page::Series series{title, {}, true, false, ""};
-  for (const MetricRecord& record : series_of(run.record, name))
-    series.points.push_back({static_cast<double>(record.step), record.value});
-  return series;
-}
-
 // "0.657 to 0.0254", the first and the last value.
 std::string from_to(const page::Series& series) {
   if (series.points.empty()) return "";
