@@ -124,7 +124,7 @@ class SensitivityRun {
       sample_(options_.first_sample + static_cast<std::uint64_t>(begin + i),
               {data + static_cast<std::size_t>(i) * length, length});
     }
-    return ids.to(model_.parameters().front().value.device());
+    return ids.to(model_.device());
   }
 
   static at::Tensor log_probabilities(const at::Tensor& logits) { return at::log_softmax(logits.to(at::kFloat), -1); }

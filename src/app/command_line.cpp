@@ -79,7 +79,7 @@ std::string version_text() {
 
 void describe(CLI::App& app, Invocation& call) {
   app.require_subcommand(1);
-  app.set_version_flag("--version", version_text());
+  app.set_version_flag("--version", version_text);  // only when asked for: it looks for GPUs
   app.footer("Start several ranks with launch/run.sh CONFIG RANKS, mpirun or srun --mpi=pmix. Docs: docs/README.md");
   add_config_command(app, call, "compress", "Compress a model as the configuration says",
                      "launch/run.sh configs/ternary.yaml 2 -- --set model.path=models/mine", true, &compress);

@@ -17,14 +17,18 @@ CommandResult run_evaluate(Runtime& runtime, const Invocation& call) {
   return evaluate_model(runtime, *comm, call.evaluate);
 }
 
-// Commands that rank 0 does alone, on the CPU.
-CommandResult run_on_root(Runtime& runtime, const std::function<CommandResult()>& command) {
+// Commands that rank 0 does alone.
+CommandResult run_on_root(Runtime& runtime, const Invocation& call, const std::function<CommandResult()>& command) {
   Communicator& control = runtime.control();
   log::open({control.rank(), control.size(), log::Level::kInfo, {}, 10.0});
   CommOptions options;
-  options.device = "cpu";
+  options.device = call.device;
   const std::unique_ptr<Communicator> comm = runtime.connect(options);  // settles the threads
   return command();
+}
+
+void add_device(CLI::App& command, Invocation& call) {
+  command.add_option("--device", call.device, "auto, cpu or cuda")->check(CLI::IsMember({"auto", "cpu", "cuda"}));
 }
 
 }  // namespace
@@ -56,7 +60,7 @@ void add_evaluate(CLI::App& app, Invocation& call) {
   command->add_option("--batch", request.batch, "Windows, or sequences of a task, of one forward pass")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
-  command->add_option("--device", call.device, "auto, cpu or cuda")->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+  add_device(*command, call);
   add_common(*command, call);
   command->callback([&call] { call.action = [&call](Runtime& runtime) { return run_evaluate(runtime, call); }; });
 }
@@ -82,11 +86,12 @@ void add_generate(CLI::App& app, Invocation& call) {
       "How an artifact is multiplied: packed (with int8 inputs), dense (dequantized first), or auto")
       ->check(CLI::IsMember({"auto", "packed", "dense"}));
   command->add_flag("--to-the-end", request.to_the_end, "Go on behind the end of the text");
+  add_device(*command, call);
   add_common(*command, call);
   command->callback([&call] {
     call.generate.stream = !call.json;
     call.action = [&call](Runtime& runtime) {
-      return run_on_root(runtime, [&] { return generate_text(runtime, call.generate); });
+      return run_on_root(runtime, call, [&] { return generate_text(runtime, call.generate); });
     };
   });
 }
@@ -103,10 +108,11 @@ void add_bench(CLI::App& app, Invocation& call) {
   add("--prompt-tokens", request.prompt_tokens, "Tokens of the prompt");
   add("--new-tokens", request.new_tokens, "Tokens generated after it");
   add("--repetitions", request.repetitions, "Repetitions, of which the median is shown");
+  add_device(*command, call);
   add_common(*command, call);
   command->callback([&call] {
     call.action = [&call](Runtime& runtime) {
-      return run_on_root(runtime, [&] { return bench(runtime, call.bench); });
+      return run_on_root(runtime, call, [&] { return bench(runtime, call.bench); });
     };
   });
 }

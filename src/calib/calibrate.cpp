@@ -3,6 +3,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/maximum.h>
 #include <ATen/ops/mm.h>
 
 #include <algorithm>
@@ -24,7 +25,7 @@ using SampleFunction = std::function<void(std::uint64_t, std::span<std::int64_t>
 // What one layer's inputs add up to: over the shard under way, and over the shards that this rank holds.
 struct LayerInputs {
   std::size_t parameter = 0;
-  double shard_absmax = 0;
+  at::Tensor shard_absmax;  // where the model is: reading it after each batch would stop a GPU
   std::int64_t shard_count = 0;
   at::Tensor shard_squares;   // float64 [d_in]
   at::Tensor shard_products;  // float64 [d_in, d_in] (second pass)
@@ -35,9 +36,8 @@ struct LayerInputs {
   std::optional<ReproducibleSum> second_moment;
 
   void begin_shard() {
-    shard_absmax = 0;
     shard_count = 0;
-    shard_squares = shard_products = at::Tensor();
+    shard_absmax = shard_squares = shard_products = at::Tensor();
   }
 };
 
@@ -60,11 +60,7 @@ struct ObserverRemoval {
 class CalibrationPass {
  public:
   CalibrationPass(Communicator& comm, Decoder& model, const CalibrationOptions& options, const SampleFunction& sample)
-      : comm_(comm),
-        model_(model),
-        options_(options),
-        sample_(sample),
-        device_(model.parameters().front().value.device()) {
+      : comm_(comm), model_(model), options_(options), sample_(sample), device_(model.device()) {
     for (std::size_t i = 0; i < model.parameters().size(); ++i) {
       const Parameter& parameter = model.parameters()[i];
       const bool wanted = !options.block || parameter.layer == *options.block;
@@ -128,26 +124,29 @@ class CalibrationPass {
 
   void observe_squares() {
     pass(
-        "calibrate", [this](LayerInputs& layer, const at::Tensor& input) { add_squares(layer, input); },
-        [this] { return squares_to_bytes(); }, [this](std::string_view bytes) { take_squares(bytes); }, options_.done);
+        "calibrate", add_squares, [this] { return squares_to_bytes(); },
+        [this](std::string_view bytes) { take_squares(bytes); }, options_.done);
   }
 
-  void add_squares(LayerInputs& layer, const at::Tensor& input) const {
-    const double largest = input.abs().max().item<double>();
-    if (!std::isfinite(largest)) {
-      throw NumericError("an input of '" + model_.parameters()[layer.parameter].name + "' is not finite",
-                         "calibration found NaN or Inf in the original model");
-    }
-    layer.shard_absmax = std::max(layer.shard_absmax, largest);
+  static void add_squares(LayerInputs& layer, const at::Tensor& input) {
+    const at::Tensor largest = input.abs().max();
+    layer.shard_absmax = layer.shard_absmax.defined() ? at::maximum(layer.shard_absmax, largest) : largest;
     layer.shard_count += input.size(0);
     add_into(layer.shard_squares, input.to(at::kDouble).square().sum(0));
+  }
+
+  double finite_absmax(const LayerInputs& layer) const {
+    const double largest = layer.shard_absmax.item<double>();
+    if (std::isfinite(largest)) return largest;
+    throw NumericError("an input of '" + model_.parameters()[layer.parameter].name + "' is not finite",
+                       "calibration found NaN or Inf in the original model");
   }
 
   // Per layer: largest magnitude, count, sums of squares.
   std::string squares_to_bytes() const {
     ByteWriter bytes;
     for (const LayerInputs& layer : layers_) {
-      bytes.add(layer.shard_absmax);
+      bytes.add(finite_absmax(layer));
       bytes.add(layer.shard_count);
       bytes.add(layer.shard_squares);
     }

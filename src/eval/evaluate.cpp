@@ -90,7 +90,7 @@ Evaluation evaluate(Communicator& comm, const Decoder& model, const Windows& win
   const auto begin = std::chrono::steady_clock::now();
   const auto batch = static_cast<std::uint64_t>(options.batch);
   const std::uint64_t batches = batch_count(windows.count, batch);
-  const at::Device device = model.parameters().front().value.device();
+  const at::Device device = model.device();
   std::optional<log::Progress> progress;
   UnitWork work;
   work.name = options.name;

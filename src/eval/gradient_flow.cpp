@@ -33,7 +33,7 @@ GradientFlow check_gradient_flow(const Decoder& model, const Windows& windows, s
   for (std::int64_t i = 0; i < count; ++i) {
     windows.read(static_cast<std::uint64_t>(i), {ids.mutable_data_ptr<std::int64_t>() + i * windows.length, length});
   }
-  torch::autograd::backward({next_token_loss(copy, ids.to(copy.parameters().front().value.device()))}, {});
+  torch::autograd::backward({next_token_loss(copy, ids.to(copy.device()))}, {});
 
   GradientFlow flow;
   flow.smallest_norm = std::numeric_limits<double>::infinity();

@@ -89,7 +89,7 @@ at::Tensor to_tensor(const std::vector<std::int64_t>& values) {
 std::vector<ChoiceScore> score_batch(const Decoder& model, std::span<const Row> rows,
                                      const std::vector<Request>& requests) {
   const at::NoGradGuard no_grad;
-  const at::Device device = model.parameters().front().value.device();
+  const at::Device device = model.device();
   const at::Tensor log_p = scored_log_probabilities(model, rows, inputs_of(rows, requests).to(device));
   std::vector<std::int64_t> places, tokens;  // of every scored token
   std::int64_t end = 0;

@@ -17,10 +17,10 @@ double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
-at::Tensor as_batch(const std::vector<std::int32_t>& ids) {
+at::Tensor as_batch(const std::vector<std::int32_t>& ids, c10::Device device) {
   at::Tensor batch = at::empty({1, static_cast<std::int64_t>(ids.size())}, at::kLong);
   std::copy(ids.begin(), ids.end(), batch.mutable_data_ptr<std::int64_t>());
-  return batch;
+  return batch.to(device);
 }
 
 // The text of a growing list of ids, given out in parts. A token may end inside a character, and its text may depend on
@@ -79,10 +79,11 @@ Generated generate(const Decoder& model, const Tokenizer& tokenizer, const std::
   if (first_invalid_utf8(prompt) != std::string::npos) throw DataError("the prompt is not UTF-8");
   tokenizer.encode(prompt, result.prompt);
   const std::int64_t wanted = std::min(options.tokens, room_after(result, model));
-  KeyValueCache cache(model.config(), static_cast<std::int64_t>(result.prompt.size()) + wanted);
+  KeyValueCache cache(model.config(), static_cast<std::int64_t>(result.prompt.size()) + wanted, model.device().str());
   Text text(tokenizer, result.prompt, piece);
   auto begin = Clock::now();
-  at::Tensor logits = model.next_logits(as_batch(result.prompt), cache);
+  at::Tensor logits = model.next_logits(as_batch(result.prompt, model.device()), cache);
+  logits = logits.to(at::kCPU);  // waits for a GPU
   result.prefill_s = seconds_since(begin);
   begin = Clock::now();
   while (static_cast<std::int64_t>(result.ids.size()) < wanted) {
@@ -91,7 +92,9 @@ Generated generate(const Decoder& model, const Tokenizer& tokenizer, const std::
     if (result.ended) break;
     result.ids.push_back(id);
     text.add(id);
-    if (static_cast<std::int64_t>(result.ids.size()) < wanted) logits = model.next_logits(as_batch({id}), cache);
+    if (static_cast<std::int64_t>(result.ids.size()) < wanted) {
+      logits = model.next_logits(as_batch({id}, model.device()), cache);
+    }
   }
   result.decode_s = seconds_since(begin);
   result.text = text.finish();

@@ -4,6 +4,9 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
+#if TERCET_HAVE_CUDA
+#include <cuda_runtime_api.h>
+#endif
 
 #include <algorithm>
 #include <atomic>
@@ -32,14 +35,16 @@ struct Pass {
 Pass one_pass(const Decoder& model, const SpeedOptions& options) {
   heartbeat::beat();
   const std::int64_t vocabulary = model.config().vocab_size;
-  KeyValueCache cache(model.config(), options.prompt_tokens + options.new_tokens);
-  const at::Tensor prompt = at::arange(options.prompt_tokens, at::kLong).mul(7).remainder(vocabulary).unsqueeze(0);
+  const c10::Device device = model.device();
+  KeyValueCache cache(model.config(), options.prompt_tokens + options.new_tokens, device.str());
+  const at::Tensor prompt =
+      at::arange(options.prompt_tokens, at::kLong).mul(7).remainder(vocabulary).unsqueeze(0).to(device);
   auto begin = Clock::now();
-  model.next_logits(prompt, cache);
+  model.next_logits(prompt, cache).to(at::kCPU);  // where a token would be chosen
   const double prefill = static_cast<double>(options.prompt_tokens) / seconds_since(begin);
   begin = Clock::now();
   for (std::int64_t i = 0; i < options.new_tokens; ++i) {
-    model.next_logits(at::full({1, 1}, i * 5 % vocabulary, at::kLong), cache);
+    model.next_logits(at::full({1, 1}, i * 5 % vocabulary, at::kLong).to(device), cache).to(at::kCPU);
   }
   return {prefill, static_cast<double>(options.new_tokens) / seconds_since(begin)};
 }
@@ -94,7 +99,33 @@ std::vector<Speed> measure_speed(const std::vector<const Decoder*>& models, cons
   return speeds;
 }
 
-MemoryFigures measure_memory() {
+namespace {
+
+MemoryFigures memory_of_gpu(const std::string& device) {
+  constexpr int kTries = 8;
+  MemoryFigures figures;
+  const at::Tensor block = at::ones({std::int64_t{64} << 20}, at::TensorOptions(at::kFloat).device(at::Device(device)));
+  for (int i = 0; i < kTries; ++i) {
+    const auto begin = Clock::now();
+    at::Tensor sum;
+    for (int pass = 0; pass < kTries; ++pass) sum = block.max();
+    sum.item<float>();
+    figures.read_bytes_per_s =
+        std::max(figures.read_bytes_per_s, kTries * static_cast<double>(block.nbytes()) / seconds_since(begin));
+  }
+#if TERCET_HAVE_CUDA
+  int bytes = 0;
+  if (cudaDeviceGetAttribute(&bytes, cudaDevAttrL2CacheSize, at::Device(device).index()) == cudaSuccess) {
+    figures.last_level_cache = static_cast<std::uint64_t>(bytes);
+  }
+#endif
+  return figures;
+}
+
+}  // namespace
+
+MemoryFigures measure_memory(const std::string& device) {
+  if (device != "cpu") return memory_of_gpu(device);
   constexpr std::int64_t kWords = std::int64_t{32} << 20;
   constexpr int kTries = 8;
   const at::Tensor block = at::ones({kWords}, at::kLong);

@@ -24,21 +24,21 @@ job::LoadedModel in_bfloat16(job::LoadedModel model) {
   return model;
 }
 
-std::vector<Contender> contenders_of(const BenchRequest& request) {
+std::vector<Contender> contenders_of(const BenchRequest& request, const std::string& device) {
   std::vector<Contender> contenders;
   const auto add = [&](const std::string& name, job::LoadedModel model) {
     contenders.push_back({name, std::move(model)});
   };
   const auto original = [&](const std::filesystem::path& path, const std::string& prefix) {
-    add(prefix + "fp32", job::load_model(path, {}, "cpu"));
-    add(prefix + "bf16", in_bfloat16(job::load_model(path, {}, "cpu")));
+    add(prefix + "fp32", job::load_model(path, {}, device));
+    add(prefix + "bf16", in_bfloat16(job::load_model(path, {}, device)));
   };
   if (job::locate_model(request.model).kind == job::ModelKind::kHuggingFace) {
     original(request.model, "");
   } else {
-    job::LoadedModel packed = job::load_model(request.model, {}, "cpu", WeightForm::kPacked);
+    job::LoadedModel packed = job::load_model(request.model, {}, device, WeightForm::kPacked);
     if (packed.decoder.activation_bits() == 8) add("packed", std::move(packed));
-    add("dequantized, fp32", job::load_model(request.model, {}, "cpu"));
+    add("dequantized, fp32", job::load_model(request.model, {}, device));
   }
   if (!request.against.empty()) original(request.against, "original, ");
   return contenders;
@@ -74,8 +74,11 @@ std::string text_of(const nlohmann::json& result) {
                         ? "fits in the cache"
                         : format_fixed(100 * row.at("share_of_read_bandwidth").get<double>(), 0) + " %"});
   }
-  return format_table(rows) + "\n" + std::to_string(result.at("threads").get<int>()) + " threads, kernels " +
-         result.at("instruction_set").get<std::string>() + ", memory read at " +
+  const std::string device = result.at("device");
+  const std::string where = device == "cpu" ? std::to_string(result.at("threads").get<int>()) + " threads, kernels " +
+                                                  result.at("instruction_set").get<std::string>()
+                                            : "on " + device;
+  return format_table(rows) + "\n" + where + ", memory read at " +
          format_fixed(result.at("read_bytes_per_second").get<double>() / 1e9, 1) + " GB/s, last-level cache " +
          format_bytes(result.at("last_level_cache_bytes").get<std::uint64_t>()) + "\n";
 }
@@ -84,13 +87,14 @@ std::string text_of(const nlohmann::json& result) {
 
 CommandResult bench(Runtime& runtime, const BenchRequest& request) {
   const std::string answer = on_root(runtime.control(), [&] {
-    const std::vector<Contender> contenders = contenders_of(request);
+    const std::vector<Contender> contenders = contenders_of(request, runtime.device());
     std::vector<const Decoder*> models;
     for (const Contender& contender : contenders) models.push_back(&contender.model.decoder);
-    const MemoryFigures memory = measure_memory();
+    const MemoryFigures memory = measure_memory(runtime.device());
     const std::vector<Speed> speeds =
         measure_speed(models, {request.prompt_tokens, request.new_tokens, request.repetitions});
-    nlohmann::json result{{"threads", at::get_num_threads()},
+    nlohmann::json result{{"device", runtime.device()},
+                          {"threads", at::get_num_threads()},
                           {"instruction_set", to_string(best_instruction_set())},
                           {"read_bytes_per_second", memory.read_bytes_per_s},
                           {"last_level_cache_bytes", memory.last_level_cache},

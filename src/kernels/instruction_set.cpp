@@ -1,5 +1,6 @@
 #include "kernels/kernels.hpp"
 #include "tercet/base/error.hpp"
+#include "tercet/kernels/packed_matrix.hpp"
 
 namespace tercet {
 namespace {

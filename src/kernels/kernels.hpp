@@ -3,8 +3,6 @@
 
 #include <cstdint>
 
-#include "tercet/kernels/packed_matrix.hpp"
-
 namespace tercet::kernels {
 
 inline constexpr std::int64_t kBlockRows = 16;   // rows that share a stream of bytes

@@ -7,30 +7,20 @@
 #include <cmath>
 
 #include "kernels/kernels.hpp"
+#include "kernels/on_device.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/simd.hpp"
+#include "tercet/kernels/packed_matrix.hpp"
 
 namespace tercet {
 
 class Product {
  public:
   Product(const QuantizedTokens& x, const PackedMatrix& weight, InstructionSet set) : weight_(weight) {
-    if (x.columns != weight.columns_) {
-      throw DataError("tokens of " + std::to_string(x.columns) + " values meet a matrix of " +
-                      std::to_string(weight.columns_) + " columns");
-    }
     const std::int64_t blocks = weight.codes_.size(0);
     sums_ = group_sums(x);
     y_ = at::empty({x.values.size(0), blocks * kernels::kBlockRows}, at::kFloat);
-    operands_.codes = weight.codes_.const_data_ptr<std::uint8_t>();
-    operands_.scales = reinterpret_cast<const std::uint16_t*>(weight.scales_.const_data_ptr<at::Half>());
-    if (weight.zero_points_.defined()) operands_.zero_points = weight.zero_points_.const_data_ptr<std::int8_t>();
-    operands_.chunks = weight.codes_.size(1);
-    operands_.groups = weight.groups();
-    operands_.chunks_per_group =
-        operands_.groups == 1 ? operands_.chunks : weight.group_columns_ / kernels::chunk_columns(weight.bits_);
-    operands_.bits = weight.bits_;
-    operands_.zero = weight.zero_;
+    operands_ = weight.operands();
     operands_.x = x.values.const_data_ptr<std::int8_t>();
     operands_.x_scales = x.scales.const_data_ptr<float>();
     operands_.x_sums = sums_.const_data_ptr<std::int32_t>();
@@ -107,6 +97,7 @@ at::Tensor Product::group_sums(const QuantizedTokens& x) const {
 QuantizedTokens quantize_tokens(const at::Tensor& x) {
   const at::Tensor rows = x.detach().to(at::kFloat).contiguous();
   const std::int64_t tokens = rows.size(0), width = rows.size(1);
+  if (!rows.is_cpu()) return DeviceProduct::quantize(rows);
   const std::int64_t stride = (width + kernels::kPadding - 1) / kernels::kPadding * kernels::kPadding;
   QuantizedTokens result{at::empty({tokens, stride}, at::kChar), at::empty({tokens}, at::kFloat), width};
   const float* in = rows.const_data_ptr<float>();
@@ -122,6 +113,14 @@ QuantizedTokens quantize_tokens(const at::Tensor& x) {
 }
 
 at::Tensor multiply(const QuantizedTokens& x, const PackedMatrix& weight, InstructionSet set) {
+  if (x.columns != weight.columns()) {
+    throw DataError("tokens of " + std::to_string(x.columns) + " values meet a matrix of " +
+                    std::to_string(weight.columns()) + " columns");
+  }
+  if (x.values.device() != weight.device()) {
+    throw DataError("tokens on " + x.values.device().str() + " meet a matrix on " + weight.device().str());
+  }
+  if (!x.values.device().is_cpu()) return DeviceProduct::multiply(x, weight);
   return Product(x, weight, set).run();
 }
 

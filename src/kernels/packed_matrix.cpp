@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "kernels/kernels.hpp"
+#include "kernels/on_device.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/quant/number_format.hpp"
 
@@ -66,14 +67,14 @@ StoredTensor rows_of(const StoredTensor& stored, std::int64_t begin, std::int64_
 
 }  // namespace
 
-std::string PackedMatrix::refusal(const FormatSpec& spec, std::int64_t columns) {
+std::string PackedMatrix::refusal(const FormatSpec& spec, std::int64_t columns, const std::string& device) {
   if (!spec.format->is_grid()) return spec.format->name() + " has no levels";
   if (columns > kWidest) return "rows of " + std::to_string(columns) + " columns could overflow 32-bit sums";
   const std::int64_t group = group_columns_of(spec, columns), unit = chunk_columns(kernel_bits(spec));
   if (group < columns && group % unit != 0) {
     return "groups of " + std::to_string(group) + " are no multiple of " + std::to_string(unit);
   }
-  return "";
+  return device == "cpu" ? "" : device_refusal(group, columns);
 }
 
 PackedMatrix::PackedMatrix(const StoredTensor& stored) {
@@ -98,7 +99,32 @@ PackedMatrix::PackedMatrix(const StoredTensor& stored) {
   zero_points_ = by_blocks(zeros.to(at::kChar), rows_, groups());
 }
 
+kernels::Operands PackedMatrix::operands() const {
+  Operands operands;
+  operands.codes = codes_.const_data_ptr<std::uint8_t>();
+  operands.scales = reinterpret_cast<const std::uint16_t*>(scales_.const_data_ptr<at::Half>());
+  if (zero_points_.defined()) operands.zero_points = zero_points_.const_data_ptr<std::int8_t>();
+  operands.chunks = codes_.size(1);
+  operands.groups = groups();
+  operands.chunks_per_group = operands.groups == 1 ? operands.chunks : group_columns_ / chunk_columns(bits_);
+  operands.bits = bits_;
+  operands.zero = zero_;
+  return operands;
+}
+
+PackedMatrix PackedMatrix::to(const std::string& device) const {
+  const at::Device target(device);
+  const std::string why = target.is_cpu() ? "" : device_refusal(group_columns_, columns_);
+  if (!why.empty()) throw ConfigError("a packed matrix cannot be multiplied on " + device, why, "choose the CPU");
+  PackedMatrix moved = *this;
+  for (at::Tensor* part : {&moved.codes_, &moved.scales_, &moved.zero_points_}) {
+    if (part->defined()) *part = part->to(target);
+  }
+  return moved;
+}
+
 at::Tensor PackedMatrix::values_of_rows(const at::Tensor& indices) const {
+  if (!codes_.is_cpu()) return DeviceProduct::rows(*this, indices);
   const std::int64_t in_chunk = chunk_columns(bits_), chunks = codes_.size(1);
   const unsigned mask = (1u << bits_) - 1;
   at::Tensor values = at::empty({indices.numel(), columns_}, at::kFloat);

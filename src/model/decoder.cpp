@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "model/forward_pass.hpp"
+#include "tercet/kernels/packed_matrix.hpp"
 
 namespace tercet {
 
@@ -41,6 +42,11 @@ Decoder Decoder::clone() const {
   Decoder copy = *this;
   for (auto& parameter : copy.parameters_) parameter.value = parameter.value.detach().clone();
   return copy;
+}
+
+c10::Device Decoder::device() const {
+  const Parameter& first = parameters_.front();
+  return first.packed != nullptr ? first.packed->device() : first.value.device();
 }
 
 std::int64_t Decoder::parameter_count() const {

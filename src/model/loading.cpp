@@ -224,9 +224,6 @@ Decoder Decoder::from_parameters(const ModelConfig& config, const NamedTensors& 
 
 Decoder Decoder::from_stored(const ModelConfig& config, const std::vector<StoredParameter>& parameters, WeightForm form,
                              const std::string& device) {
-  if (form != WeightForm::kDense && device != "cpu") {
-    throw ConfigError("packed weights cannot be multiplied on " + device, "the kernels are for CPUs");
-  }
   Tensors tensors;
   std::map<std::string, const StoredParameter*> known;
   for (const StoredParameter& parameter : parameters) {
@@ -242,8 +239,10 @@ Decoder Decoder::from_stored(const ModelConfig& config, const std::vector<Stored
     const auto found = known.find(spec.name);
     if (found == known.end() || found->second->input_first || !is_packed_in(form, spec.role)) return nullptr;
     const StoredTensor& stored = found->second->stored;
-    if (stored.shape.size() != 2 || !PackedMatrix::refusal(stored.spec, stored.shape[1]).empty()) return nullptr;
-    return std::make_shared<const PackedMatrix>(stored);
+    if (stored.shape.size() != 2 || !PackedMatrix::refusal(stored.spec, stored.shape[1], device).empty()) {
+      return nullptr;
+    }
+    return std::make_shared<const PackedMatrix>(PackedMatrix(stored).to(device));
   };
   return Decoder(config, checked_parameters(config, tensors, device, packing));
 }

@@ -1,4 +1,5 @@
-// The ternary rule, on the host by own loops and elsewhere by ATen expressions (also the test's reference).
+// The ternary rule: on the host by own loops, on a GPU by a kernel, and by ATen expressions, which are the test's
+// reference too.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -15,6 +16,11 @@ void ternarize_on_host(const at::Tensor& weight, const FormatSpec& spec, const C
 // The same by whole-tensor expressions on the weight's device.
 QuantizedMatrix ternarize_by_expressions(const at::Tensor& weight, const FormatSpec& spec,
                                          const Calibration& calibration);
+
+// Whichever is best for a weight that is not on the host.
+QuantizedMatrix ternarize_elsewhere(const at::Tensor& weight, const FormatSpec& spec, const Calibration& calibration);
+void fake_ternarize_elsewhere(const at::Tensor& weight, const FormatSpec& spec, const Calibration& calibration,
+                              at::Tensor out);
 
 // The thresholds of the calibrated rule (calibrate_format).
 at::Tensor calibrate_thresholds(const at::Tensor& weight, const FormatSpec& spec, const at::Tensor& mean_square);

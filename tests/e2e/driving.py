@@ -66,7 +66,8 @@ class Workshop:
     def __init__(self, program, mpirun, folder):
         self.program, self.mpirun, self.folder = program, mpirun, pathlib.Path(folder)
         self.environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
-                                OMPI_MCA_mpi_yield_when_idle="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
+                                OMPI_MCA_mpi_yield_when_idle="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1",
+                                CUDA_VISIBLE_DEVICES="")  # on_gpu.py alone takes it away
         # Open MPI's session folder: its sockets' paths must be short.
         self.environment.setdefault("TMPDIR", "/tmp")
 

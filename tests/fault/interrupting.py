@@ -12,9 +12,12 @@ END_S = 60  # a job with a dead rank, or one that was asked to stop, must be gon
 # A job of seconds that writes checkpoints often. The text is tokenized in each run anew.
 SETTINGS = {"training__tokens": 40 * 1024, "checkpoint__every_steps": 4, "training__evaluate_every": 10}
 # With these every stage has something to do.
-SOLVED_AND_TUNED = {"quantization__solver": "compensated", "blockwise__enabled": "true", "blockwise__samples": 32}
-STAGES = ["load the model", "prepare the text", "measure the original", "calibrate", "quantize", "tune blocks",
-          "fine-tune", "pack", "measure what was packed", "check the handoff", "judge and publish"]
+SOLVED_AND_TUNED = {"quantization__solver": "compensated", "blockwise__enabled": "true", "blockwise__samples": 32,
+                    "target__like": "int3", "allocation__formats": "[ternary, int2, int3, int4]",
+                    "allocation__samples": 4, "training__polish_tokens": 8 * 1024}
+STAGES = ["load the model", "prepare the text", "measure the original", "calibrate", "allocate bits", "quantize",
+          "tune blocks", "fine-tune", "polish the scales", "pack", "measure what was packed", "check the handoff",
+          "judge and publish"]
 
 
 def arguments_of(shop, run, **settings):

@@ -121,13 +121,5 @@ TEST(PackedWeights, KeepNoDenseCopyAndCountAsParameters) {
   }
 }
 
-TEST(PackedWeights, AreForTheCpuAlone) {
-  const ModelConfig config = small_config(Family::kLlama);
-  const auto stored = stored_model(Decoder::random(config, 3), "ternary");
-  EXPECT_MENTIONS(
-      test::message_of<ConfigError>([&] { Decoder::from_stored(config, stored, WeightForm::kPacked, "cuda:0"); }),
-      "cuda:0");
-}
-
 }  // namespace
 }  // namespace tercet

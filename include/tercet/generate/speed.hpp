@@ -32,9 +32,9 @@ std::vector<Speed> measure_speed(const std::vector<const Decoder*>& models, cons
 std::uint64_t bytes_read_per_token(const Decoder& model);
 
 struct MemoryFigures {
-  double read_bytes_per_s = 0;         // one pass over 256 MB by all threads of this rank, best of several
+  double read_bytes_per_s = 0;  // one pass over 256 MB by all threads of this rank, or by the GPU, best of several
   std::uint64_t last_level_cache = 0;  // bytes; 0: not known
 };
-MemoryFigures measure_memory();
+MemoryFigures measure_memory(const std::string& device = "cpu");
 
 }  // namespace tercet

@@ -8,9 +8,9 @@
 //   of x[t, k])
 //
 // with the integer sums exact in int32 and the sum over groups in fp32, fused multiply-adds in the order of g. Every
-// instruction set gives the same bits, and so does every number of threads and of tokens at once. Against the
-// dequantized model there is one difference: the product of a level and its scale is not rounded to fp16 (formats of
-// more than two bits).
+// instruction set gives the same bits, and so does every number of threads and of tokens at once, and a GPU too.
+// Against the dequantized model there is one difference: the product of a level and its scale is not rounded to fp16
+// (formats of more than two bits).
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -21,6 +21,10 @@
 #include "tercet/quant/format.hpp"
 
 namespace tercet {
+
+namespace kernels {
+struct Operands;
+}
 
 enum class InstructionSet { kPortable, kAvx2, kAvx512 };  // kAvx512: with VNNI
 InstructionSet best_instruction_set();                    // that this processor has
@@ -34,9 +38,9 @@ InstructionSet instruction_set(const std::string& name);
 // blocks.
 class PackedMatrix {
  public:
-  // Why there are no kernels for a tensor stored so; empty: there are. (Groups that do not begin at whole 64 bytes,
-  // rows so long that a sum could leave int32, plain fp16.)
-  static std::string refusal(const FormatSpec& spec, std::int64_t columns);
+  // Why there are no kernels for a tensor stored so; empty: there are. (Groups that do not begin at whole 64 bytes, or
+  // on a GPU at whole 64 columns; rows so long that a sum could leave int32; plain fp16.)
+  static std::string refusal(const FormatSpec& spec, std::int64_t columns, const std::string& device = "cpu");
   // Throws DataError with the refusal. Memory: that of the codes, and 16 rows of levels.
   explicit PackedMatrix(const StoredTensor& stored);
 
@@ -46,11 +50,19 @@ class PackedMatrix {
   std::int64_t groups() const { return (columns_ + group_columns_ - 1) / group_columns_; }
   std::uint64_t bytes() const;  // that a product reads: codes, scales, zero points
 
-  // The values of some rows, as dequantize() gives them: float32 [indices, columns]. `indices` int64 [n].
+  // The same matrix in the memory of a device, "cpu" or "cuda:0". Throws ConfigError where that has no kernels.
+  PackedMatrix to(const std::string& device) const;
+  at::Device device() const { return codes_.device(); }
+
+  // The values of some rows, as dequantize() gives them: float32 [indices, columns]. `indices` int64 [n], on the
+  // matrix's device; on a GPU they are not checked.
   at::Tensor values_of_rows(const at::Tensor& indices) const;
 
  private:
   friend class Product;
+  friend class DeviceProduct;
+  PackedMatrix() = default;
+  kernels::Operands operands() const;  // the matrix's part of them
   std::int64_t rows_ = 0, columns_ = 0, group_columns_ = 0;
   int bits_ = 2, zero_ = 1;  // of a code; code of level 0
   at::Tensor codes_;         // uint8 [blocks, chunks, 64]
@@ -63,10 +75,11 @@ struct QuantizedTokens {
   at::Tensor values;  // int8 [tokens, in filled up with zeros to a multiple of 16]
   at::Tensor scales;  // float32 [tokens]
   std::int64_t columns = 0;
+  at::Tensor sums = {};  // on a GPU: int32 [tokens, padded / 64 rounded up], of 64 values each
 };
-QuantizedTokens quantize_tokens(const at::Tensor& x);
+QuantizedTokens quantize_tokens(const at::Tensor& x);  // where x is
 
-// float32 [tokens, rows]. Throws DataError when the widths differ.
+// float32 [tokens, rows], where both are; `set` is of the CPU. Throws DataError when the widths or the devices differ.
 at::Tensor multiply(const QuantizedTokens& x, const PackedMatrix& weight, InstructionSet set = best_instruction_set());
 
 }  // namespace tercet

@@ -95,7 +95,7 @@ class Decoder {
   static Decoder random(const ModelConfig& config, std::uint64_t seed, const std::string& device = "cpu");
   // The parameters as given (e.g. read from an artifact); checked like load.
   static Decoder from_parameters(const ModelConfig& config, const NamedTensors& tensors, const std::string& device);
-  // The same from stored parameters, one dequantized at a time. Packed forms need a CPU: throws ConfigError elsewhere.
+  // The same from stored parameters, one at a time: packed, or dequantized.
   static Decoder from_stored(const ModelConfig& config, const std::vector<StoredParameter>& parameters, WeightForm form,
                              const std::string& device);
 
@@ -104,6 +104,7 @@ class Decoder {
   const ModelConfig& config() const { return config_; }
   std::vector<Parameter>& parameters() { return parameters_; }
   const std::vector<Parameter>& parameters() const { return parameters_; }
+  c10::Device device() const;            // where it computes
   std::int64_t parameter_count() const;  // a tied head counts once
 
   // ids [batch, positions] int64 -> logits [batch, positions, vocab]. Causal; positions start at 0. fp32 throughout,
