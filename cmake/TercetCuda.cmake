@@ -19,6 +19,7 @@ endif()
 
 if(TERCET_HAVE_CUDA)
   enable_language(CUDA)
+  set(CMAKE_CUDA_RUNTIME_LIBRARY Shared)  # the one that LibTorch has
   set(CMAKE_CUDA_STANDARD 17)  # CMake 3.25 knows no later standard for nvcc 13
   find_package(CUDAToolkit REQUIRED)
   # The NCCL that LibTorch's wheel was built with, else the system's. One process must hold only one of them, so header

@@ -22,7 +22,8 @@ CommandResult run_on_root(Runtime& runtime, const Invocation& call, const std::f
   Communicator& control = runtime.control();
   log::open({control.rank(), control.size(), log::Level::kInfo, {}, 10.0});
   CommOptions options;
-  options.device = call.device;
+  // Where there are more ranks, a GPU might be too few for them, and they do nothing.
+  options.device = call.device == "auto" && control.size() > 1 ? "cpu" : call.device;
   const std::unique_ptr<Communicator> comm = runtime.connect(options);  // settles the threads
   return command();
 }

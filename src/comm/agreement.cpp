@@ -1,4 +1,6 @@
 // Ranks that agree: on a value, on an error, on the result of work that one of them did.
+#include <c10/util/Exception.h>
+
 #include <functional>
 #include <new>
 
@@ -45,6 +47,10 @@ Fault fault_of(const std::function<void()>& action, int rank) {
     return {};
   } catch (const Error& error) {
     return {kind_of(error), static_cast<int>(error.exit_code()), error.what()};
+  } catch (const c10::OutOfMemoryError& error) {
+    return {"Error", static_cast<int>(ExitCode::kInternal),
+            "the memory of the GPU of rank " + std::to_string(rank) + " is too small (" +
+                without_backtrace(error.what()) + "); lower training.micro_batch, or compute on the CPU"};
   } catch (const std::bad_alloc&) {
     return foreign("out of memory");
   } catch (const std::exception& error) {

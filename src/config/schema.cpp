@@ -270,7 +270,7 @@ const Row<JobConfig> kJobRows[] = {
   {"distributed.backend", TERCET_AT(distributed.backend), "", one_of("auto | self | mpi | nccl"), kNone,
    "How ranks exchange tensors; auto: NCCL on GPUs, MPI on CPUs, nothing for one rank."},
   {"distributed.device", TERCET_AT(distributed.device), "", one_of("auto | cpu | cuda"), kNone,
-   "Where the model computes; auto: a GPU for each rank if there are enough, otherwise the CPU."},
+   "Where the model computes; auto: on GPUs if every rank sees one, otherwise on the CPU. Ranks that would share a GPU are refused."},
   {"distributed.allow_shared_gpu", TERCET_AT(distributed.allow_shared_gpu), "", any(), kNone,
    "Let several ranks use one GPU (for tests on one GPU)."},
   {"distributed.deterministic", TERCET_AT(distributed.deterministic), "", any(), kNone,

@@ -23,7 +23,6 @@ constexpr int kTurnColumns = 64;      // that a warp takes at once: 4 lanes with
 constexpr int kTileTokens = 8;        // of one instruction of the tensor cores
 template <int kBits>
 constexpr int kInChunk = static_cast<int>(chunk_columns(kBits));
-constexpr float kSmallestAbsmax = 1e-5f;  // as on the host
 
 void check(cudaError_t code, const char* what) {
   if (code != cudaSuccess) throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(code));
@@ -42,12 +41,21 @@ __device__ void let_the_next_kernel_begin() {
 #endif
 }
 
+int attribute_of_this_gpu(cudaDeviceAttr which) {
+  int device = 0, value = 0;
+  check(cudaGetDevice(&device), "reading the current GPU");
+  check(cudaDeviceGetAttribute(&value, which, device), "reading an attribute of the GPU");
+  return value;
+}
+
+__global__ void quantize(DeviceTokens t);
+
+// By the GPU, and by what was compiled for it: kernels translated from older PTX would begin early and not wait.
 bool kernels_may_overlap() {
   static const bool may = [] {
-    int device = 0, major = 0;
-    check(cudaGetDevice(&device), "reading the current GPU");
-    check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "reading its capability");
-    return major >= 9;
+    cudaFuncAttributes compiled = {};
+    check(cudaFuncGetAttributes(&compiled, quantize), "reading how a kernel was compiled");
+    return attribute_of_this_gpu(cudaDevAttrComputeCapabilityMajor) >= 9 && compiled.ptxVersion >= 90;
   }();
   return may;
 }
@@ -74,7 +82,7 @@ constexpr int kUnit = static_cast<int>(kPadding);  // columns that a thread quan
 
 __device__ void load_unit(const float* row, int width, int unit, float (&v)[kUnit]) {
   const int begin = unit * kUnit;
-  if (width % 4 == 0 && begin + kUnit <= width) {
+  if (reinterpret_cast<std::uintptr_t>(row) % sizeof(float4) == 0 && begin + kUnit <= width) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const float4 four = reinterpret_cast<const float4*>(row + begin)[i];
@@ -141,9 +149,9 @@ __global__ void quantize(DeviceTokens t) {
       if (units > threads) load_unit(row, width, unit, v);
       sum = store_unit(v, to_int, values + unit);
     }
-    const unsigned together = __activemask();  // whole fours, as 4 turns and threads are multiples of 4
-    sum += __shfl_xor_sync(together, sum, 1);
-    sum += __shfl_xor_sync(together, sum, 2);
+    const unsigned four = 0xfu << (me % kWarp & ~3);  // all of them are here: 4 turns and threads are multiples of 4
+    sum += __shfl_xor_sync(four, sum, 1);
+    sum += __shfl_xor_sync(four, sum, 2);
     if (unit % 4 == 0) t.sums[token * turns + unit / 4] = sum;
   }
   if (me == 0) t.scales[token] = largest / 127.0f;
@@ -527,15 +535,21 @@ void start_few(const Operands& o, std::int64_t group_columns, const std::int32_t
   launch(few_tokens<kBits, kTiles>, dim3(static_cast<unsigned>((blocks + 1) / 2)), kFewThreads, bytes, stream, f);
 }
 
-// As many tokens at once as leave the sums of all groups in 96 KB of shared memory.
+// How many tokens at once few_tokens takes: as many as leave its sums in shared memory. 0: not even one.
+std::int64_t tokens_at_once(std::int64_t groups) {
+  static const int limit = attribute_of_this_gpu(cudaDevAttrMaxSharedMemoryPerBlockOptin);
+  const std::int64_t slots = groups == 1 ? kFewWarps : groups;
+  const std::int64_t scales = groups * kWarpRows * 2 + 16, of_token = slots * kWarpRows * 4 + groups * 4;
+  return std::clamp<std::int64_t>((limit - scales) / of_token, 0, kFewTokens);
+}
+
 template <int kBits>
 void multiply_few(Operands o, std::int64_t group_columns, const std::int32_t* sums, DeviceStream stream) {
-  const std::int64_t slots = std::max<std::int64_t>(o.groups, kFewWarps);
-  const std::int64_t most = std::max<std::int64_t>(1, 96 * 1024 / (slots * kWarpRows * 4));
+  const std::int64_t most = tokens_at_once(o.groups);
   const std::int64_t turns = (o.x_stride + kTurnColumns - 1) / kTurnColumns;
   std::int64_t left = o.tokens;
   while (left > 0) {
-    o.tokens = std::min({left, most, kFewTokens});
+    o.tokens = std::min(left, most);
     (o.tokens <= 8    ? start_few<kBits, 1>
      : o.tokens <= 16 ? start_few<kBits, 2>
                       : start_few<kBits, 4>)(o, group_columns, sums, stream);
@@ -559,7 +573,8 @@ void multiply_many(const Operands& o, std::int64_t group_columns, DeviceStream s
 template <int kBits>
 void multiply_bits(Operands o, std::int64_t group_columns, const std::int32_t* sums, std::int32_t* group_sums,
                    DeviceStream stream) {
-  if (o.tokens <= kFewTokens) return multiply_few<kBits>(o, group_columns, sums, stream);
+  if (o.tokens <= kFewTokens && tokens_at_once(o.groups) > 0)
+    return multiply_few<kBits>(o, group_columns, sums, stream);
   const std::int64_t count = o.tokens * o.groups;
   const auto turns = static_cast<int>((o.x_stride + kTurnColumns - 1) / kTurnColumns);
   launch(add_up_groups, dim3(static_cast<unsigned>((count + 255) / 256)), 256, 0, stream, sums, turns,

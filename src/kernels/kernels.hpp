@@ -8,6 +8,8 @@ namespace tercet::kernels {
 inline constexpr std::int64_t kBlockRows = 16;   // rows that share a stream of bytes
 inline constexpr std::int64_t kChunkBytes = 64;  // of all rows of a block
 inline constexpr std::int64_t kPadding = 16;     // widths are filled up to a multiple of it
+inline constexpr float kSmallestAbsmax =
+    1e-5f;  // as in Decoder's simulation: an all-zero token must not divide by zero
 
 constexpr std::int64_t chunk_columns(int bits) {
   return 32 / bits;

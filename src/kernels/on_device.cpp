@@ -1,6 +1,7 @@
 #include "kernels/on_device.hpp"
 
 #include "tercet/base/error.hpp"
+#include "tercet/quant/gpu_support.hpp"
 
 #if TERCET_HAVE_CUDA
 #include <ATen/ops/empty.h>
@@ -67,7 +68,8 @@ at::Tensor DeviceProduct::rows(const PackedMatrix& weight, const at::Tensor& ind
   return values;
 }
 
-std::string kernels::device_refusal(std::int64_t group_columns, std::int64_t columns) {
+std::string kernels::device_refusal(const std::string& device, std::int64_t group_columns, std::int64_t columns) {
+  if (!has_our_kernels(at::Device(device).index())) return "this GPU is older than compute capability 8.0";
   if (group_columns >= columns || group_columns % kSumColumns == 0) return "";
   return "groups of " + std::to_string(group_columns) + " are no multiple of " + std::to_string(kSumColumns);
 }
@@ -92,7 +94,7 @@ at::Tensor DeviceProduct::multiply(const QuantizedTokens&, const PackedMatrix&) 
 at::Tensor DeviceProduct::rows(const PackedMatrix&, const at::Tensor&) {
   no_cuda();
 }
-std::string kernels::device_refusal(std::int64_t, std::int64_t) {
+std::string kernels::device_refusal(const std::string&, std::int64_t, std::int64_t) {
   return "this build has no CUDA";
 }
 

@@ -16,8 +16,8 @@ class DeviceProduct {
 
 namespace kernels {
 
-// Why a GPU has no kernels for groups of that width; empty: it has.
-std::string device_refusal(std::int64_t group_columns, std::int64_t columns);
+// Why that GPU has no kernels for groups of that width; empty: it has.
+std::string device_refusal(const std::string& device, std::int64_t group_columns, std::int64_t columns);
 
 }  // namespace kernels
 }  // namespace tercet

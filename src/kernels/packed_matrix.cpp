@@ -74,7 +74,7 @@ std::string PackedMatrix::refusal(const FormatSpec& spec, std::int64_t columns, 
   if (group < columns && group % unit != 0) {
     return "groups of " + std::to_string(group) + " are no multiple of " + std::to_string(unit);
   }
-  return device == "cpu" ? "" : device_refusal(group, columns);
+  return device == "cpu" ? "" : device_refusal(device, group, columns);
 }
 
 PackedMatrix::PackedMatrix(const StoredTensor& stored) {
@@ -114,7 +114,7 @@ kernels::Operands PackedMatrix::operands() const {
 
 PackedMatrix PackedMatrix::to(const std::string& device) const {
   const at::Device target(device);
-  const std::string why = target.is_cpu() ? "" : device_refusal(group_columns_, columns_);
+  const std::string why = target.is_cpu() ? "" : device_refusal(device, group_columns_, columns_);
   if (!why.empty()) throw ConfigError("a packed matrix cannot be multiplied on " + device, why, "choose the CPU");
   PackedMatrix moved = *this;
   for (at::Tensor* part : {&moved.codes_, &moved.scales_, &moved.zero_points_}) {

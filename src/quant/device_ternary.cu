@@ -1,5 +1,5 @@
 // The ternary rule on a GPU, with the sums of blocks.cpp in their order: 16 lanes, 256 values in fp32 before they join
-// a total in fp64. So thresholds, trits and scales are those of the CPU, to the bit.
+// a total in fp64. So trits and scales are those of the CPU, to the bit.
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
@@ -15,7 +15,6 @@ namespace {
 constexpr int kLanes = 16;   // threads of a scale block
 constexpr int kChunk = 256;  // values summed in fp32
 constexpr int kThreads = 256;
-constexpr float kSmallestMean = 1e-5f, kDefaultThreshold = 0.5f;
 
 // Of the 16 threads of a scale block, in the order of the lanes.
 __device__ double total(float lane_sum, unsigned mates) {

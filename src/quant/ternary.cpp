@@ -7,13 +7,12 @@
 #include <array>
 
 #include "quant/blocks.hpp"
+#include "quant/device_ternary.hpp"
 #include "quant/scale_blocks.hpp"
 
 namespace tercet::quant {
 namespace {
 
-constexpr float kSmallestMean = 1e-5f;
-constexpr float kDefaultThreshold = 0.5f;
 constexpr std::array<float, 9> kThresholds{0.30f, 0.35f, 0.40f, 0.45f, 0.50f, 0.55f, 0.60f, 0.65f, 0.70f};
 
 float as_stored(double scale) {

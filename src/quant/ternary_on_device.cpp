@@ -3,10 +3,12 @@
 
 #include "quant/scale_blocks.hpp"
 #include "quant/ternary.hpp"
+#include "tercet/quant/gpu_support.hpp"
 
 #if TERCET_HAVE_CUDA
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
+#include <cuda_runtime_api.h>
 
 #include "quant/device_ternary.hpp"
 #endif
@@ -17,7 +19,9 @@ namespace {
 #if TERCET_HAVE_CUDA
 
 bool has_kernel(const at::Tensor& weight, const FormatSpec& spec) {
-  return weight.is_cuda() && weight.scalar_type() == at::kFloat && spec.granularity != Granularity::kTensor;
+  const bool rows_of_blocks = spec.granularity != Granularity::kTensor;
+  return weight.is_cuda() && weight.scalar_type() == at::kFloat && rows_of_blocks &&
+         has_our_kernels(weight.get_device());
 }
 
 // `out`, `trits` and `scales` as in ternarize_on_host; undefined: not wanted.
@@ -73,3 +77,12 @@ void fake_ternarize_elsewhere(const at::Tensor& weight, const FormatSpec& spec, 
 }
 
 }  // namespace tercet::quant
+
+bool tercet::has_our_kernels(int gpu) {
+#if TERCET_HAVE_CUDA
+  int major = 0;
+  return cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, gpu) == cudaSuccess && major >= 8;
+#else
+  return false;
+#endif
+}

@@ -129,7 +129,8 @@ def own_environment(folder):
     """Nothing of a Slurm in which the test itself may run, and root's folders, where the daemons are."""
     outer = ("SLURM", "SBATCH", "SRUN", "PMI")
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(outer)}
-    return {**inherited, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin", "SLURM_CONF": f"{folder}/slurm.conf"}
+    return {**inherited, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin", "SLURM_CONF": f"{folder}/slurm.conf",
+            "CUDA_VISIBLE_DEVICES": ""}
 
 
 class Cluster:

@@ -113,7 +113,7 @@ struct TrainingSection {
   double epsilon = 1e-8;
   double weight_decay = 0.0;
   double gradient_clip = 1.0;  // global norm; 0: off
-  double distillation = 1.0;   // weight of KL to the teacher; 1 - it is the weight of cross-entropy
+  double distillation = 0.5;   // weight of KL to the teacher; 1 - it is the weight of cross-entropy
   bool token_scaled_kl = false;
   double softening = 0.0;    // share of the steps with partly quantized weights
   double hidden_loss = 0.0;  // weight of the residual streams' distance from the teacher's; 0: off
