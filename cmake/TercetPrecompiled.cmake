@@ -3,6 +3,7 @@
 #
 # tercet_precompiled(TARGET SET): for a target that links tercet::torch, by a set compiled with the same options:
 # computing, plain (with tercet_plain) or tests.
+set(tercet_without_tensors base log page config)  # modules compiled with other options, which no set has
 set(tercet_headers_common <algorithm> <filesystem> <fstream> <functional> <map> <memory> <optional> <sstream> <string>
     <vector> <nlohmann/json.hpp> <ATen/core/Tensor.h> <ATen/TensorOperators.h>)
 

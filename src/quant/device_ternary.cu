@@ -3,11 +3,11 @@
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
-#include <algorithm>
 #include <stdexcept>
 #include <string>
 
 #include "quant/device_ternary.hpp"
+#include "quant/ternary_constants.hpp"
 
 namespace tercet::quant {
 namespace {

@@ -5,9 +5,6 @@
 
 namespace tercet::quant {
 
-inline constexpr float kSmallestMean = 1e-5f;  // of the magnitudes of a scale block
-inline constexpr float kDefaultThreshold = 0.5f;
-
 // As the arguments of ternarize_on_host: null stands for the same, and each scale block is a run of one row.
 struct DeviceTernary {
   const float* weight = nullptr;  // [rows, columns]

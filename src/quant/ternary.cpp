@@ -7,8 +7,8 @@
 #include <array>
 
 #include "quant/blocks.hpp"
-#include "quant/device_ternary.hpp"
 #include "quant/scale_blocks.hpp"
+#include "quant/ternary_constants.hpp"
 
 namespace tercet::quant {
 namespace {

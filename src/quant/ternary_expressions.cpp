@@ -6,6 +6,7 @@
 
 #include "quant/scale_blocks.hpp"
 #include "quant/ternary.hpp"
+#include "quant/ternary_constants.hpp"
 
 namespace tercet::quant {
 
@@ -15,12 +16,13 @@ QuantizedMatrix ternarize_by_expressions(const at::Tensor& weight, const FormatS
   const at::Tensor blocks = to_blocks(weight.detach().to(at::kFloat), spec);
   const at::Tensor magnitude = blocks.abs();
   const at::Tensor present = to_blocks(at::ones_like(weight, at::kFloat), spec);
-  const at::Tensor mean =
-      (magnitude.to(at::kDouble).sum(1, true) / present.sum(1, true, at::kDouble)).to(at::kFloat).clamp_min(1e-5);
+  const at::Tensor mean = (magnitude.to(at::kDouble).sum(1, true) / present.sum(1, true, at::kDouble))
+                              .to(at::kFloat)
+                              .clamp_min(kSmallestMean);
   const bool calibrated = spec.rule == ScaleRule::kCalibrated;
   const at::Tensor threshold = calibrated && calibration.thresholds.defined()
                                    ? calibration.thresholds.to(weight.device()).reshape({-1, 1})
-                                   : at::zeros_like(mean) + 0.5;
+                                   : at::zeros_like(mean) + kDefaultThreshold;
   const at::Tensor trits = at::where(magnitude / mean > threshold, blocks.sign(), at::zeros_like(blocks));
   at::Tensor scale = mean;
   if (spec.rule != ScaleRule::kAbsmean) {

@@ -2,31 +2,23 @@
 // elsewhere it is skipped.
 #include <ATen/Context.h>
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/arange.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
-#include <ATen/ops/rand.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
-#include "support/errors.hpp"
+#include "support/on_gpu.hpp"
 #include "tercet/base/error.hpp"
-#include "tercet/comm/runtime.hpp"
 #include "tercet/kernels/packed_matrix.hpp"
 #include "tercet/quant/number_format.hpp"
 
 namespace tercet {
 namespace {
 
-class OnGpu : public ::testing::Test {
- protected:
-  void SetUp() override {
-    if (cuda_device_count() == 0) GTEST_SKIP() << "no GPU here";
-  }
-};
+using test::OnGpu;
 
 FormatSpec spec_of(const std::string& name, std::int64_t group, bool symmetric = true) {
   const bool ternary = name.starts_with("ternary");

@@ -2,25 +2,19 @@
 #include <ATen/Context.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/allclose.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/rand.h>
 #include <ATen/ops/randn.h>
 #include <gtest/gtest.h>
 
-#include "tercet/comm/runtime.hpp"
+#include "support/on_gpu.hpp"
 #include "tercet/quant/number_format.hpp"
 
 namespace tercet {
 namespace {
 
-class OnGpu : public ::testing::Test {
- protected:
-  void SetUp() override {
-    if (cuda_device_count() == 0) GTEST_SKIP() << "no GPU here";
-  }
-};
+using test::OnGpu;
 
 at::Tensor there(const at::Tensor& tensor) {
   return tensor.defined() ? tensor.to("cuda:0") : tensor;
