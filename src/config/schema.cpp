@@ -3,32 +3,9 @@
 namespace tercet::config {
 namespace {
 
-constexpr Limits any() {
-  return {};
-}
-constexpr Limits path() {
-  return {.path = true};
-}
-constexpr Limits at_least(double low) {
-  return {.low = low};
-}
-constexpr Limits above(double low) {
-  return {.low = low, .low_allowed = false};
-}
-constexpr Limits between(double low, double high) {
-  return {.low = low, .high = high};
-}
-constexpr Limits from_below(double low, double high) {
-  return {.low = low, .high = high, .high_allowed = false};
-}
-constexpr Limits one_of(std::string_view choices) {
-  return {.choices = choices};
-}
-
 constexpr Effect kResults = Effect::kResults;
 constexpr Effect kChecked = Effect::kChecked;
 constexpr Effect kNone = Effect::kNone;
-constexpr std::string_view kSeverities = "fail | warn | off";
 constexpr std::string_view kFormats = "ternary | ternary5 | int2 | int3 | int4 | int6 | int8";
 
 // The address of a field as a plain function, e.g. TERCET_AT(training.tokens).

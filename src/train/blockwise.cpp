@@ -1,4 +1,5 @@
 #include "tercet/train/blockwise.hpp"
+#include "tercet/base/clock.hpp"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
@@ -22,8 +23,6 @@
 
 namespace tercet {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 class BlockTuning {
  public:
@@ -94,7 +93,7 @@ class BlockTuning {
         report.error_after = report.error_before;
       }
       keep(block, parameters);
-      report.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+      report.seconds = seconds_since(begin);
     }
     advance(inputs_, student_.decoder(), block);
     return report;

@@ -1,7 +1,7 @@
 #include "tercet/train/trainer.hpp"
+#include "tercet/base/clock.hpp"
 
 #include <array>
-#include <chrono>
 #include <cmath>
 
 #include "qk_clip.hpp"
@@ -15,11 +15,6 @@
 
 namespace tercet {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 constexpr int kBadStepsAllowed = 3;  // in a row; then back to a checkpoint
 constexpr int kRollbacksAllowed = 2;
