@@ -79,14 +79,16 @@ MemoryStage block_tuning(const PlannedJob& job, std::uint64_t weights) {
   const ModelConfig& model = job.model.decoder.config();
   const std::int64_t steps = blockwise.samples / blockwise.batch;
   const std::int64_t sequences = steps * ((blockwise.batch + job.ranks - 1) / job.ranks);
+  const auto window = static_cast<std::uint64_t>(std::min(blockwise.window, model.layers));
+  const auto layers = static_cast<std::uint64_t>(model.layers);
   const std::int64_t streams = 2 * 4 * sequences * job.config.data.sequence_length * model.hidden_size;
   return {"tune blocks",
           {{"original", weights},
            {"masters", weights},
            {"seen values", weights},
            {"residual streams of the tuning sequences", static_cast<std::uint64_t>(streams)},
-           {"a block with its gradients and optimizer", 4 * weights / static_cast<std::uint64_t>(model.layers)},
-           {"activations of a micro-batch", training_activations(job) / static_cast<std::uint64_t>(model.layers)}}};
+           {"a window of blocks with its gradients and optimizer", 4 * window * weights / layers},
+           {"activations of a micro-batch", window * training_activations(job) / layers}}};
 }
 
 }  // namespace

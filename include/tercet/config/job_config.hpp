@@ -132,10 +132,15 @@ struct TrainingSection {
 
 struct BlockwiseSection {
   bool enabled = false;
-  std::int64_t samples = 512;   // sequences
-  std::int64_t batch = 8;       // sequences of one step over all ranks
-  std::int64_t epochs = 4;      // over the samples, for each block
-  double learning_rate = 5e-4;  // AdamW
+  std::int64_t samples = 512;     // sequences
+  std::int64_t batch = 8;         // sequences of one step over all ranks
+  std::int64_t epochs = 4;        // over the samples, for each block and part of it
+  double learning_rate = 5e-4;    // AdamW
+  std::int64_t window = 1;        // blocks tuned at once
+  bool by_parts = false;          // query and key, value and attention output, MLP: one after the other
+  double softening = 0;           // share of the steps over which weights harden
+  std::int64_t scale_epochs = 0;  // then, for the scales alone
+  double scale_learning_rate = 1e-4;
 };
 
 struct EvaluationSection {
