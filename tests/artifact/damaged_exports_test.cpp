@@ -19,8 +19,6 @@ using test::packed_of;
 using test::ScratchFolder;
 using test::spec_of;
 
-const FormatSpec kPerTensor = spec_of("ternary", Granularity::kTensor);
-
 class DamagedExports : public ::testing::Test {
  protected:
   void SetUp() override {

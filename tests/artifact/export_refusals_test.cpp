@@ -16,7 +16,6 @@ using test::packed_of;
 using test::ScratchFolder;
 using test::spec_of;
 
-const FormatSpec kPerTensor = spec_of("ternary", Granularity::kTensor);
 const FormatSpec kPerRow = spec_of("ternary", Granularity::kChannel);
 
 std::string refusal_of(const std::string& format, const PackedModel& model, const std::string& gguf_type = "auto") {

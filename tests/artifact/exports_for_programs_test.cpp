@@ -21,8 +21,6 @@ using test::packed_of;
 using test::ScratchFolder;
 using test::spec_of;
 
-const FormatSpec kPerTensor = spec_of("ternary", Granularity::kTensor);
-
 TEST(ExportsForPrograms, AreReadBackWithoutAFinding) {
   for (const test::ExportCase& each : test::export_cases()) {
     const ScratchFolder folder;
