@@ -14,6 +14,7 @@ namespace {
 
 using nlohmann::json;
 using test::join;
+using test::kPerTensor;
 using test::llama_json;
 using test::packed_of;
 using test::ScratchFolder;

@@ -10,6 +10,7 @@ namespace tercet {
 namespace {
 
 using test::gpt2_json;
+using test::kPerTensor;
 using test::llama_json;
 using test::neox_json;
 using test::packed_of;

@@ -15,6 +15,7 @@ namespace {
 
 using nlohmann::json;
 using test::join;
+using test::kPerTensor;
 using test::llama_json;
 using test::neox_json;
 using test::packed_of;
