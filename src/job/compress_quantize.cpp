@@ -103,6 +103,7 @@ TrainerCallbacks CompressJob::training_callbacks(const std::string& series, std:
     record(series + "/loss", step.step, step.loss, "nats");
     record(series + "/kl", step.step, step.kl, "nats");
     record(series + "/cross_entropy", step.step, step.cross_entropy, "nats");
+    if (config_.training.relation_loss > 0) record(series + "/relation", step.step, step.relation, "nats");
     if (config_.training.hidden_loss > 0) record(series + "/hidden", step.step, step.hidden, "1");
     record(series + "/gradient_norm", step.step, step.gradient_norm, "1");
     record(series + "/learning_rate", step.step, step.learning_rate, "1");

@@ -28,7 +28,9 @@ std::uint64_t training_activations(const PlannedJob& job) {
   const std::int64_t tokens = job.training.micro_batch * job.training.sequence_length;
   const std::int64_t values =
       model.layers * (18 * model.hidden_size + 5 * model.intermediate_size) + 3 * model.vocab_size;
-  return static_cast<std::uint64_t>(4 * tokens * values);
+  // Attention relations of query, key and value: log-probabilities of both models, and their difference.
+  const std::int64_t relations = job.training.relation_loss > 0 ? 9 * model.heads * job.training.sequence_length : 0;
+  return static_cast<std::uint64_t>(4 * tokens * (values + relations));
 }
 
 // Without a backward pass: one block at a time, and logits, log-probabilities and one product of both models.

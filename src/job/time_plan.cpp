@@ -19,7 +19,8 @@ constexpr int kEvaluationPasses = 9;
 
 // Forward pass of one model as the unit, backward being two: teacher and student, or the student alone.
 double units_of(const PlannedJob& job) {
-  return job.training.distillation > 0 || job.training.hidden_loss > 0 ? 4.0 : 3.0;
+  const TrainerOptions& training = job.training;
+  return training.distillation > 0 || training.hidden_loss > 0 || training.relation_loss > 0 ? 4.0 : 3.0;
 }
 
 class Inputs {

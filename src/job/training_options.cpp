@@ -60,6 +60,8 @@ TrainerOptions training_options(const JobConfig& config, const std::string& devi
   options.distillation = training.distillation;
   options.token_scaled_kl = training.token_scaled_kl;
   options.hidden_loss = training.hidden_loss;
+  options.relation_loss = training.relation_loss;
+  options.relation_block = training.relation_block;
   options.softening = training.softening;
   options.schedule.total_steps = training.tokens / training.global_batch_tokens;
   if (options.schedule.total_steps < 1) {

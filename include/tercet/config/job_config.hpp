@@ -115,8 +115,10 @@ struct TrainingSection {
   double gradient_clip = 1.0;  // global norm; 0: off
   double distillation = 0.5;   // weight of KL to the teacher; 1 - it is the weight of cross-entropy
   bool token_scaled_kl = false;
-  double softening = 0.0;    // share of the steps with partly quantized weights
-  double hidden_loss = 0.0;  // weight of the residual streams' distance from the teacher's; 0: off
+  double softening = 0.0;           // share of the steps with partly quantized weights
+  double relation_loss = 0.0;       // gradient of the attention relations as a multiple of the rest's; 0: off
+  std::int64_t relation_block = 1;  // whose relations, from the end
+  double hidden_loss = 0.0;         // weight of the residual streams' distance from the teacher's; 0: off
   double warmup_fraction = 0.02;
   std::string schedule = "linear";            // constant | linear | two_stage | cosine
   double hold = 0.0;                          // share of the steps at the peak before it falls
