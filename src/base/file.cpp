@@ -106,6 +106,12 @@ void replace_file(const fs::path& path, std::string_view content) {
   write_staged(path, content, /*durable=*/false);
 }
 
+void make_folder(const fs::path& folder, const std::string& hint) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) throw StoreError("cannot make '" + folder.string() + "'", error.message(), hint);
+}
+
 void sync_path(const fs::path& path) {
   Descriptor file(path, O_RDONLY);
   // Some file systems do not sync folders; that is the file system's promise, not a fault of the write.

@@ -69,6 +69,10 @@ std::string format_duration(double seconds) {
   return buffer;
 }
 
+std::string format_or_dash(const std::optional<double>& value, int digits, const char* unit) {
+  return value ? format_fixed(*value, digits) + unit : "-";
+}
+
 std::string format_count(std::uint64_t count) {
   std::string digits = std::to_string(count);
   for (std::size_t position = digits.size(); position > 3;) {

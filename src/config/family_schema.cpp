@@ -3,16 +3,6 @@
 namespace tercet::config {
 namespace {
 
-constexpr Limits any() {
-  return {};
-}
-constexpr Limits path() {
-  return {.path = true};
-}
-constexpr Limits between(double low, double high) {
-  return {.low = low, .high = high};
-}
-constexpr std::string_view kSeverities = "fail | warn | off";
 // A family has no fingerprint; its elements' jobs have theirs. So no key is marked as one without effect.
 constexpr Effect kNoMark = Effect::kResults;
 constexpr double kMostRanks = 1 << 20, kMostSlots = 65536;

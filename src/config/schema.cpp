@@ -3,32 +3,9 @@
 namespace tercet::config {
 namespace {
 
-constexpr Limits any() {
-  return {};
-}
-constexpr Limits path() {
-  return {.path = true};
-}
-constexpr Limits at_least(double low) {
-  return {.low = low};
-}
-constexpr Limits above(double low) {
-  return {.low = low, .low_allowed = false};
-}
-constexpr Limits between(double low, double high) {
-  return {.low = low, .high = high};
-}
-constexpr Limits from_below(double low, double high) {
-  return {.low = low, .high = high, .high_allowed = false};
-}
-constexpr Limits one_of(std::string_view choices) {
-  return {.choices = choices};
-}
-
 constexpr Effect kResults = Effect::kResults;
 constexpr Effect kChecked = Effect::kChecked;
 constexpr Effect kNone = Effect::kNone;
-constexpr std::string_view kSeverities = "fail | warn | off";
 constexpr std::string_view kFormats = "ternary | ternary5 | int2 | int3 | int4 | int6 | int8";
 
 // The address of a field as a plain function, e.g. TERCET_AT(training.tokens).
@@ -146,6 +123,16 @@ const Row<JobConfig> kJobRows[] = {
    "How often each block goes through the sequences."},
   {"blockwise.learning_rate", TERCET_AT(blockwise.learning_rate), "", above(0), kResults,
    "Peak step size of AdamW; it falls to zero over a block's steps."},
+  {"blockwise.window", TERCET_AT(blockwise.window), "blocks", between(1, 1000), kResults,
+   "Blocks tuned at once, towards the outputs of the last of them; the window slides by one block."},
+  {"blockwise.by_parts", TERCET_AT(blockwise.by_parts), "", any(), kResults,
+   "Tune query and key, then value and attention output, then the MLP, each for all epochs; otherwise all at once."},
+  {"blockwise.softening", TERCET_AT(blockwise.softening), "", between(0, 1), kResults,
+   "Share of the steps, from the first, over which the weights being tuned pass from their full precision to their quantized values; 0: off."},
+  {"blockwise.scale_epochs", TERCET_AT(blockwise.scale_epochs), "", between(0, 10000), kResults,
+   "How often each block then goes through the sequences to tune its scales alone, its levels fixed; 0: not."},
+  {"blockwise.scale_learning_rate", TERCET_AT(blockwise.scale_learning_rate), "", above(0), kResults,
+   "Peak step size of AdamW in that."},
 
   {"training.enabled", TERCET_AT(training.enabled), "", any(), kResults,
    "Train the quantized model against the original; otherwise the weights are only rounded."},
@@ -191,6 +178,10 @@ const Row<JobConfig> kJobRows[] = {
    "Share of the steps, from the first, over which weights pass from their full precision to their quantized values; 0: off."},
   {"training.hidden_loss", TERCET_AT(training.hidden_loss), "", between(0, 1000), kResults,
    "Weight of the distance of each block's output from the original's, added to the loss; 0: off."},
+  {"training.relation_loss", TERCET_AT(training.relation_loss), "", between(0, 1000), kResults,
+   "Add the distance of a block's attention relations from the original's, weighted so that its gradient is this multiple of the rest's before the first step; 0: off."},
+  {"training.relation_block", TERCET_AT(training.relation_block), "", between(1, 10000), kResults,
+   "Whose attention relations, counted from the end: 1 is the last block."},
   {"training.warmup_fraction", TERCET_AT(training.warmup_fraction), "", from_below(0, 1), kResults,
    "Share of the steps over which the step size rises to its peak."},
   {"training.schedule", TERCET_AT(training.schedule), "", one_of("constant | linear | two_stage | cosine"), kResults,

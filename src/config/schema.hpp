@@ -27,6 +27,29 @@ struct Limits {
   bool path = false;  // relative paths are made absolute
 };
 
+constexpr Limits any() {
+  return {};
+}
+constexpr Limits path() {
+  return {.path = true};
+}
+constexpr Limits at_least(double low) {
+  return {.low = low};
+}
+constexpr Limits above(double low) {
+  return {.low = low, .low_allowed = false};
+}
+constexpr Limits between(double low, double high) {
+  return {.low = low, .high = high};
+}
+constexpr Limits from_below(double low, double high) {
+  return {.low = low, .high = high, .high_allowed = false};
+}
+constexpr Limits one_of(std::string_view choices) {
+  return {.choices = choices};
+}
+inline constexpr std::string_view kSeverities = "fail | warn | off";
+
 // Whether another value can lead to another model, figure or verdict. Only those keys enter the fingerprint.
 // kChecked also does, but a run that was started may go on with another value when told so: its effect is rounding
 // (batches), is checked by content (paths of inputs), or comes after everything computed (gates).

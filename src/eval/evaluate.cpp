@@ -1,11 +1,11 @@
 #include "tercet/eval/evaluate.hpp"
+#include "tercet/base/clock.hpp"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/log_softmax.h>
 
-#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <string>
@@ -87,7 +87,7 @@ Evaluation evaluate(Communicator& comm, const Decoder& model, const Windows& win
                     "give more text or shorter sequences");
   }
   const at::NoGradGuard no_grad;
-  const auto begin = std::chrono::steady_clock::now();
+  const auto begin = Clock::now();
   const auto batch = static_cast<std::uint64_t>(options.batch);
   const std::uint64_t batches = batch_count(windows.count, batch);
   const at::Device device = model.device();
@@ -115,7 +115,7 @@ Evaluation evaluate(Communicator& comm, const Decoder& model, const Windows& win
     result.top1_agreement = total.agreeing / count;
     result.kl = total.kl / count;
   }
-  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  result.seconds = seconds_since(begin);
   return result;
 }
 

@@ -1,4 +1,5 @@
 #include "tercet/eval/task_score.hpp"
+#include "tercet/base/clock.hpp"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
@@ -8,7 +9,6 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <span>
@@ -213,7 +213,7 @@ TaskScore score_task(const Task& task, std::vector<ChoiceScore> scores) {
 
 TaskScore evaluate_task(Communicator& comm, const Decoder& model, const TaskTokens& tokens, const Task& task,
                         const EvaluationOptions& options) {
-  const auto begin = std::chrono::steady_clock::now();
+  const auto begin = Clock::now();
   std::vector<Request> requests;
   on_every_rank(comm, [&] { requests = encode_task(task, tokens, model.config().max_positions); });
   const std::vector<Row> rows = eval::rows_of(requests);
@@ -240,7 +240,7 @@ TaskScore evaluate_task(Communicator& comm, const Decoder& model, const TaskToke
   };
   const auto batches = run_units_for_all(comm, work, options.done, options.stop);
   TaskScore result = score_task(task, scores_by_request(batches, rows, requests.size()));
-  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  result.seconds = seconds_since(begin);
   return result;
 }
 

@@ -1,21 +1,15 @@
 #include "tercet/generate/generate.hpp"
+#include "tercet/base/clock.hpp"
 
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
-#include <chrono>
 
 #include "tercet/base/error.hpp"
 #include "tercet/base/utf8.hpp"
 
 namespace tercet {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 at::Tensor as_batch(const std::vector<std::int32_t>& ids, c10::Device device) {
   at::Tensor batch = at::empty({1, static_cast<std::int64_t>(ids.size())}, at::kLong);

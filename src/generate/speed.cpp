@@ -1,4 +1,5 @@
 #include "tercet/generate/speed.hpp"
+#include "tercet/base/clock.hpp"
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/arange.h>
@@ -10,7 +11,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <filesystem>
 #include <fstream>
 
@@ -21,12 +21,6 @@
 
 namespace tercet {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 struct Pass {
   double prefill, decode;  // tokens/s

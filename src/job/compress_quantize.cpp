@@ -103,6 +103,7 @@ TrainerCallbacks CompressJob::training_callbacks(const std::string& series, std:
     record(series + "/loss", step.step, step.loss, "nats");
     record(series + "/kl", step.step, step.kl, "nats");
     record(series + "/cross_entropy", step.step, step.cross_entropy, "nats");
+    if (config_.training.relation_loss > 0) record(series + "/relation", step.step, step.relation, "nats");
     if (config_.training.hidden_loss > 0) record(series + "/hidden", step.step, step.hidden, "1");
     record(series + "/gradient_norm", step.step, step.gradient_norm, "1");
     record(series + "/learning_rate", step.step, step.learning_rate, "1");
@@ -141,7 +142,7 @@ void CompressJob::polish_scales() {
   options.stop = &stop_;
   const std::uint64_t first = training_->tokens / static_cast<std::uint64_t>(config_.data.sequence_length);
   const double before = selection_loss();
-  freeze_levels(*student_);
+  freeze_levels(student_->parameters());
   const std::vector<at::Tensor> masters = student_->copy_masters();
   const TrainingResult polished =
       run_training(comm_, *student_, &original_->decoder, options, training_callbacks("polish", first));
@@ -149,7 +150,7 @@ void CompressJob::polish_scales() {
     log::info("polishing the scales does not help: they stay as they were");
     student_->restore_masters(masters);
   }
-  thaw_levels(*student_);
+  thaw_levels(student_->parameters());
   training_->tokens += polished.tokens;
   training_->seconds += polished.seconds;
   layers_ = describe_layers(*student_, statistics_);

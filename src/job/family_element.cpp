@@ -23,16 +23,6 @@ namespace tercet::job {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr int code(ExitCode value) {
-  return static_cast<int>(value);
-}
-
-void make_folder(const fs::path& folder) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) throw StoreError("cannot make '" + folder.string() + "'", error.message(), "check `output`");
-}
-
 std::optional<fs::file_time_type> written_at(const fs::path& file) {
   std::error_code absent;
   const auto time = fs::last_write_time(file, absent);
@@ -100,7 +90,7 @@ ElementRun::ElementRun(const FamilyConfig& family, const FamilyElement& element,
 
 void ElementRun::open() {
   if (lock_) return;
-  make_folder(folders_.elements());
+  make_folder(folders_.elements(), "check `output`");
   take_lock();
   state_ = read_element_state(folders_.state(element_.name));
   if (has_verdict(state_)) return;

@@ -18,12 +18,6 @@ constexpr const char* kStaged = ".staged-";    // being made
 constexpr const char* kRetired = ".retired-";  // being removed
 constexpr const char* kLink = ".latest-";
 
-void make_folder(const fs::path& folder) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) throw StoreError("cannot make '" + folder.string() + "'", error.message());
-}
-
 void link_or_copy(const fs::path& from, const fs::path& to) {
   if (::link(from.c_str(), to.c_str()) == 0) return;
   std::error_code error;

@@ -26,7 +26,6 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kPause{100};
 constexpr std::chrono::seconds kRemindAfter{5};       // of a stop: one that came before a child's exec was lost
 constexpr std::chrono::seconds kWaitForOrphans{120};  // ranks whose driver was killed save and end
-constexpr int kStopped = static_cast<int>(ExitCode::kStopped);
 
 bool inside_slurm() {
   return std::getenv("SLURM_JOB_ID") != nullptr;
@@ -53,7 +52,11 @@ struct Running {
 class Runner {
  public:
   Runner(const FamilyConfig& family, const FamilyFolders& folders, std::size_t count)
-      : family_(family), folders_(folders), node_(node_slots()), free_(node_), codes_(count, kStopped) {}
+      : family_(family),
+        folders_(folders),
+        node_(node_slots()),
+        free_(node_),
+        codes_(count, code(ExitCode::kStopped)) {}
 
   void add(std::size_t index, std::size_t place);
   std::vector<int> run();

@@ -15,9 +15,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kInternal = static_cast<int>(ExitCode::kInternal);
-constexpr int kStopped = static_cast<int>(ExitCode::kStopped);
-
 template <class Value>
 json or_null(const std::optional<Value>& value) {
   return value ? json(*value) : json();
@@ -56,7 +53,7 @@ ElementState state_from_json(const json& object) {
 }
 
 bool stopped(const ElementAttempt& attempt) {
-  return attempt.exit_code == kStopped;
+  return attempt.exit_code == code(ExitCode::kStopped);
 }
 
 std::string newest_checkpoint(const fs::path& run) {
@@ -128,11 +125,11 @@ bool has_verdict(const ElementState& state) {
 }
 
 int exit_code_of(const ElementState& state) {
-  if (state.state == "passed") return static_cast<int>(ExitCode::kPassed);
-  if (has_verdict(state)) return static_cast<int>(ExitCode::kGateFailed);
-  if (state.state == "stopped") return kStopped;
-  if (state.state != "failed" || state.attempts.empty()) return kInternal;
-  return state.attempts.back().exit_code.value_or(kInternal);
+  if (state.state == "passed") return code(ExitCode::kPassed);
+  if (has_verdict(state)) return code(ExitCode::kGateFailed);
+  if (state.state == "stopped") return code(ExitCode::kStopped);
+  if (state.state != "failed" || state.attempts.empty()) return code(ExitCode::kInternal);
+  return state.attempts.back().exit_code.value_or(code(ExitCode::kInternal));
 }
 
 std::string why_given_up(const std::vector<ElementAttempt>& attempts, const LimitsSection& limits) {

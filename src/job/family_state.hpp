@@ -9,9 +9,15 @@
 #include <vector>
 
 #include "family_regression.hpp"
+#include "tercet/base/error.hpp"
 #include "tercet/config/family_config.hpp"
 
 namespace tercet::job {
+
+// As a process ends with it.
+constexpr int code(ExitCode value) {
+  return static_cast<int>(value);
+}
 
 struct ElementAttempt {
   double started = 0;           // seconds since 1970

@@ -28,7 +28,9 @@ std::uint64_t training_activations(const PlannedJob& job) {
   const std::int64_t tokens = job.training.micro_batch * job.training.sequence_length;
   const std::int64_t values =
       model.layers * (18 * model.hidden_size + 5 * model.intermediate_size) + 3 * model.vocab_size;
-  return static_cast<std::uint64_t>(4 * tokens * values);
+  // Attention relations of query, key and value: log-probabilities of both models, and their difference.
+  const std::int64_t relations = job.training.relation_loss > 0 ? 9 * model.heads * job.training.sequence_length : 0;
+  return static_cast<std::uint64_t>(4 * tokens * (values + relations));
 }
 
 // Without a backward pass: one block at a time, and logits, log-probabilities and one product of both models.
@@ -79,14 +81,16 @@ MemoryStage block_tuning(const PlannedJob& job, std::uint64_t weights) {
   const ModelConfig& model = job.model.decoder.config();
   const std::int64_t steps = blockwise.samples / blockwise.batch;
   const std::int64_t sequences = steps * ((blockwise.batch + job.ranks - 1) / job.ranks);
+  const auto window = static_cast<std::uint64_t>(std::min(blockwise.window, model.layers));
+  const auto layers = static_cast<std::uint64_t>(model.layers);
   const std::int64_t streams = 2 * 4 * sequences * job.config.data.sequence_length * model.hidden_size;
   return {"tune blocks",
           {{"original", weights},
            {"masters", weights},
            {"seen values", weights},
            {"residual streams of the tuning sequences", static_cast<std::uint64_t>(streams)},
-           {"a block with its gradients and optimizer", 4 * weights / static_cast<std::uint64_t>(model.layers)},
-           {"activations of a micro-batch", training_activations(job) / static_cast<std::uint64_t>(model.layers)}}};
+           {"a window of blocks with its gradients and optimizer", 4 * window * weights / layers},
+           {"activations of a micro-batch", window * training_activations(job) / layers}}};
 }
 
 }  // namespace

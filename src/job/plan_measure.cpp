@@ -5,11 +5,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <functional>
 #include <map>
 #include <vector>
 
+#include "tercet/base/clock.hpp"
 #include "tercet/base/environment.hpp"
 #include "tercet/train/student.hpp"
 
@@ -22,9 +22,9 @@ constexpr double kLongStep = 10.0;  // seconds; longer steps are measured once
 constexpr std::size_t kCopyBytes = std::size_t{64} << 20;
 
 double seconds_of(const std::function<void()>& action) {
-  const auto begin = std::chrono::steady_clock::now();
+  const auto begin = Clock::now();
   action();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return seconds_since(begin);
 }
 
 double median_seconds(int times, const std::function<void()>& action) {

@@ -19,7 +19,8 @@ constexpr int kEvaluationPasses = 9;
 
 // Forward pass of one model as the unit, backward being two: teacher and student, or the student alone.
 double units_of(const PlannedJob& job) {
-  return job.training.distillation > 0 || job.training.hidden_loss > 0 ? 4.0 : 3.0;
+  const TrainerOptions& training = job.training;
+  return training.distillation > 0 || training.hidden_loss > 0 || training.relation_loss > 0 ? 4.0 : 3.0;
 }
 
 class Inputs {
@@ -145,14 +146,16 @@ std::int64_t share_of_first(std::uint64_t items, int ranks) {
   return static_cast<std::int64_t>(shards_of_rank(items, 0, ranks).end);
 }
 
-// Of one rank: forward and backward passes of the student in every epoch, and five forward passes besides, of original
-// and student, together as long as those of whole models.
+// Of one rank: forward and backward passes of the student in every epoch, a window at a time, and five forward passes
+// besides, of original and student, together as long as those of whole models.
 double block_tuning_seconds(const PlannedJob& job, const Inputs& inputs) {
   const auto& blockwise = job.config.blockwise;
   if (!blockwise.enabled) return 0;
   const std::int64_t steps = blockwise.samples / blockwise.batch;
   const std::int64_t sequences = share_of_first(static_cast<std::uint64_t>(blockwise.batch), job.ranks);
-  return static_cast<double>((3 * blockwise.epochs + 5) * steps) *
+  const std::int64_t window = std::min(blockwise.window, job.model.decoder.config().layers);
+  const std::int64_t epochs = (blockwise.by_parts ? 3 : 1) * blockwise.epochs + blockwise.scale_epochs;
+  return static_cast<double>((3 * window * epochs + 2 * window + 3) * steps) *
          inputs.forward_seconds(sequences, job.config.data.sequence_length);
 }
 

@@ -35,6 +35,11 @@ BlockwiseOptions blockwise_options(const JobConfig& config, const std::string& d
   options.sequences_per_step = config.blockwise.batch;
   options.micro_batch = config.training.micro_batch;
   options.epochs = config.blockwise.epochs;
+  options.window = config.blockwise.window;
+  options.by_parts = config.blockwise.by_parts;
+  options.softening = config.blockwise.softening;
+  options.scale_epochs = config.blockwise.scale_epochs;
+  options.scale_learning_rate = config.blockwise.scale_learning_rate;
   options.bfloat16 = config.training.bfloat16 && has_bfloat16(device);
   options.optimizer = optimizer_options(config.training, options.bfloat16);
   options.optimizer.kind = "adamw";
@@ -55,6 +60,8 @@ TrainerOptions training_options(const JobConfig& config, const std::string& devi
   options.distillation = training.distillation;
   options.token_scaled_kl = training.token_scaled_kl;
   options.hidden_loss = training.hidden_loss;
+  options.relation_loss = training.relation_loss;
+  options.relation_block = training.relation_block;
   options.softening = training.softening;
   options.schedule.total_steps = training.tokens / training.global_batch_tokens;
   if (options.schedule.total_steps < 1) {

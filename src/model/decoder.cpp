@@ -60,10 +60,10 @@ at::Tensor Decoder::forward(const at::Tensor& ids) const {
   return pass.head(pass.hidden_states(ids));
 }
 
-at::Tensor Decoder::forward(const at::Tensor& ids, std::vector<at::Tensor>& streams) const {
-  const ForwardPass pass(*this);
-  streams.clear();
-  return pass.head(pass.hidden_states(ids, &streams));
+at::Tensor Decoder::forward(const at::Tensor& ids, ForwardTap& tap) const {
+  const ForwardPass pass(*this, nullptr, &tap);
+  tap.streams.clear();
+  return pass.head(pass.hidden_states(ids));
 }
 
 at::Tensor Decoder::hidden_states(const at::Tensor& ids) const {

@@ -43,9 +43,10 @@ at::ScalarType ForwardPass::activation_type(const Decoder& decoder) {
   return matrix.packed != nullptr ? at::kFloat : compute_type(matrix.value);
 }
 
-ForwardPass::ForwardPass(const Decoder& decoder, KeyValueCache* cache)
+ForwardPass::ForwardPass(const Decoder& decoder, KeyValueCache* cache, ForwardTap* tap)
     : decoder_(decoder),
       cache_(cache),
+      tap_(tap),
       config_(decoder.config_),
       traits_(family_traits(decoder.config_.family)),
       type_(activation_type(decoder)),
@@ -58,8 +59,7 @@ at::Tensor ForwardPass::block_after(const at::Tensor& stream, int index) const {
   return result.residual + result.pending;
 }
 
-ForwardPass::Stream ForwardPass::stream_after(const at::Tensor& ids, int blocks,
-                                              std::vector<at::Tensor>* streams) const {
+ForwardPass::Stream ForwardPass::stream_after(const at::Tensor& ids, int blocks) const {
   if (ids.dim() != 2)
     throw DataError("token ids must be [batch, positions]", std::to_string(ids.dim()) + " dimensions");
   const auto& layout = decoder_.shared_->layout;
@@ -68,16 +68,16 @@ ForwardPass::Stream ForwardPass::stream_after(const at::Tensor& ids, int blocks,
   for (int i = 0; i < blocks; ++i) {
     heartbeat::beat();
     block(layout.blocks.at(static_cast<std::size_t>(i)), tables, stream);
-    if (streams == nullptr) continue;
+    if (tap_ == nullptr || !tap_->wants_streams) continue;
     stream = {stream.residual + stream.pending, {}};
-    streams->push_back(stream.residual);
+    tap_->streams.push_back(stream.residual);
   }
   return stream;
 }
 
-at::Tensor ForwardPass::hidden_states(const at::Tensor& ids, std::vector<at::Tensor>* streams) const {
+at::Tensor ForwardPass::hidden_states(const at::Tensor& ids) const {
   const auto& layout = decoder_.shared_->layout;
-  Stream stream = stream_after(ids, static_cast<int>(layout.blocks.size()), streams);
+  Stream stream = stream_after(ids, static_cast<int>(layout.blocks.size()));
   return norm(layout.outer[Part::kFinalNorm], stream);
 }
 
@@ -146,7 +146,7 @@ at::Tensor ForwardPass::attention(const PartTable& parts, const PositionTables& 
                                 ? HeadLayout::interleaved(config_.heads, config_.head_dim)
                                 : HeadLayout::blocks(config_.heads, config_.kv_heads, config_.head_dim);
   const Heads heads = split_heads(qkv, layout, tables.cos, tables.sin);
-  observe_attention(parts, heads.query, heads.key);
+  observe_attention(parts, heads);
   return linear(parts, {Part::kAttentionOutput}, attend_all(parts, tables, heads));
 }
 
@@ -260,11 +260,16 @@ void ForwardPass::observe(std::size_t index, const at::Tensor& input) const {
   decoder_.observer_(index, input.detach().flatten(0, 1));
 }
 
-void ForwardPass::observe_attention(const PartTable& parts, const at::Tensor& query, const at::Tensor& key) const {
+void ForwardPass::observe_attention(const PartTable& parts, const Heads& heads) const {
+  const auto layer = static_cast<int>(&parts - decoder_.shared_->layout.blocks.data());
+  if (tap_ != nullptr && tap_->attention_of == layer) {
+    tap_->query = heads.query;
+    tap_->key = heads.key;
+    tap_->value = heads.value;
+  }
   if (!decoder_.attention_observer_) return;
   const at::NoGradGuard no_grad;
-  const auto layer = static_cast<int>(&parts - decoder_.shared_->layout.blocks.data());
-  decoder_.attention_observer_(layer, query.detach(), key.detach());
+  decoder_.attention_observer_(layer, heads.query.detach(), heads.key.detach());
 }
 
 }  // namespace tercet

@@ -21,17 +21,15 @@ struct Decoder::Shared {
 class ForwardPass {
  public:
   // With a cache: the positions that are computed follow those that it holds.
-  explicit ForwardPass(const Decoder& decoder, KeyValueCache* cache = nullptr);
+  explicit ForwardPass(const Decoder& decoder, KeyValueCache* cache = nullptr, ForwardTap* tap = nullptr);
 
   // The residual stream and what waits to be added to it, so that norm and addition are one pass over memory.
   struct Stream {
     at::Tensor residual, pending;
   };
 
-  // `streams`, unless null, receives the residual stream after each block.
-  Stream stream_after(const at::Tensor& ids, int blocks, std::vector<at::Tensor>* streams = nullptr) const;
-  // [batch, positions, hidden]
-  at::Tensor hidden_states(const at::Tensor& ids, std::vector<at::Tensor>* streams = nullptr) const;
+  Stream stream_after(const at::Tensor& ids, int blocks) const;
+  at::Tensor hidden_states(const at::Tensor& ids) const;              // [batch, positions, hidden]
   at::Tensor block_after(const at::Tensor& stream, int index) const;  // the stream after that block
   // hidden_states() from the stream before block `first` on
   at::Tensor hidden_states_from(const at::Tensor& stream, int first) const;
@@ -55,10 +53,11 @@ class ForwardPass {
   PositionTables position_tables(const at::Tensor& stream) const;
   bool any_packed(const PartTable& parts, std::initializer_list<Part> which) const;
   void observe(std::size_t index, const at::Tensor& input) const;
-  void observe_attention(const PartTable& parts, const at::Tensor& query, const at::Tensor& key) const;
+  void observe_attention(const PartTable& parts, const Heads& heads) const;
 
   const Decoder& decoder_;
   KeyValueCache* cache_;
+  ForwardTap* tap_;
   const ModelConfig& config_;
   const FamilyTraits& traits_;
   at::ScalarType type_;  // of activations; the residual stream keeps the parameters' type

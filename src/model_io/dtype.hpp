@@ -10,6 +10,8 @@
 
 namespace tercet {
 
+inline constexpr std::size_t kMaxDimensions = 16;  // of a tensor in a file
+
 std::optional<c10::ScalarType> scalar_type(const std::string& safetensors_name);
 std::string safetensors_name(c10::ScalarType type);  // throws DataError for a type without a name
 

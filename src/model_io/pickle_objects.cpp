@@ -10,8 +10,6 @@
 namespace tercet {
 namespace {
 
-constexpr std::size_t kMaxDimensions = 16;
-
 std::string refusal(const std::string& name) {
   if (name == "torch._utils._rebuild_tensor_v3") {
     return "it holds a tensor of an element type that is not read (float8, unsigned integers above 8 bits)";

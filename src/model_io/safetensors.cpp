@@ -18,7 +18,6 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "weight files are little endian and mapped as they are");
 
 constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;  // the format's own limit
-constexpr std::size_t kMaxDimensions = 16;
 
 std::string_view header_of(const MappedFile& file) {
   const auto fail = [&](const std::string& reason) {

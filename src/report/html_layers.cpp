@@ -16,7 +16,7 @@ using page::Html;
 
 namespace {
 
-constexpr std::size_t kMostRows = 2000;  // of a table in the page; the CSV has all
+constexpr std::size_t kMostLayers = 2000;  // of a table in the page; the CSV has all
 
 const json& solver_of(const RunView& run) {
   static const json kNoSolver = json::object();
@@ -69,7 +69,7 @@ Html layer_table(const RunView& run) {
   std::vector<std::vector<Html>> rows;
   const auto cell = [](double value, const std::string& shown) { return page::figure_value("", value, shown); };
   for (const LayerRecord& layer : run.record.layers) {
-    if (rows.size() == kMostRows) break;
+    if (rows.size() == kMostLayers) break;
     rows.push_back({page::shortened(layer.name, 120), page::shortened(layer.role, 30),
                     page::shortened(layer.format, 30),
                     std::to_string(layer.rows) + " \xC3\x97 " + std::to_string(layer.columns),
@@ -117,7 +117,7 @@ Html fallbacks(const RunView& run) {
   const json& list = list_in(solver_of(run), "fallbacks");
   std::vector<std::vector<Html>> rows;
   for (const json& layer : list) {
-    if (rows.size() == kMostRows) break;
+    if (rows.size() == kMostLayers) break;
     rows.push_back({page::shortened(text_in(layer, "name"), 120), page::shortened(text_in(layer, "reason"), 400)});
   }
   if (rows.empty()) return {};

@@ -10,7 +10,6 @@ using page::Html;
 
 namespace {
 
-constexpr std::size_t kMostRows = 200;
 using Rows = std::vector<std::vector<Html>>;
 
 Html counted(const json& source, std::size_t index, const char* key) {

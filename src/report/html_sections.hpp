@@ -32,6 +32,7 @@ page::Html data_section(const RunView& run);
 page::Html origin_section(const RunView& run);  // configuration, versions, environment
 
 // What several of them need.
+inline constexpr std::size_t kMostRows = 200;         // of a table, but that of the layers
 inline constexpr const char* kNone = "\xE2\x80\x93";  // where nothing was measured
 std::string result_key(const std::string& path);      // of RunResults, e.g. "packed/perplexity"
 std::string series_key(const std::string& name);      // of the last value of a series

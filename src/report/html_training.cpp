@@ -14,8 +14,6 @@ using page::Html;
 
 namespace {
 
-constexpr std::size_t kMostRows = 200;
-
 // "0.657 to 0.0254", the first and the last value.
 std::string from_to(const page::Series& series) {
   if (series.points.empty()) return "";

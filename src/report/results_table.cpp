@@ -9,10 +9,6 @@ namespace {
 using Cells = std::vector<std::string>;
 const std::string kNone = "-";
 
-std::string number(const std::optional<double>& value, int digits) {
-  return value ? format_fixed(*value, digits) : kNone;
-}
-
 std::string percent(const std::optional<double>& share, int digits) {
   return share ? format_fixed(100.0 * *share, digits) + " %" : kNone;
 }
@@ -53,8 +49,8 @@ void add_task_rows(const RunResults& results, const std::vector<GateRecord>& gat
     add("acc");
     add("acc_norm");
     if (!task.before.perplexity) continue;
-    rows.push_back(
-        {task.name + " perplexity", number(task.before.perplexity, 3), "", number(task.packed.perplexity, 3), ""});
+    rows.push_back({task.name + " perplexity", format_or_dash(task.before.perplexity, 3), "",
+                    format_or_dash(task.packed.perplexity, 3), ""});
   }
 }
 
@@ -68,8 +64,8 @@ std::vector<Cells> results_rows(const RunResults& results, const std::vector<Gat
       ratio_row(results, gates, "fp32", results.fp32_bytes),
       ratio_row(results, gates, "fp16", results.fp16_bytes),
       ratio_row(results, gates, "file", results.file_bytes),
-      {"perplexity", number(before.perplexity, 3), number(quantized.perplexity, 3), number(packed.perplexity, 3),
-       gate_cell(gates, "perplexity")},
+      {"perplexity", format_or_dash(before.perplexity, 3), format_or_dash(quantized.perplexity, 3),
+       format_or_dash(packed.perplexity, 3), gate_cell(gates, "perplexity")},
       {"next-token accuracy", percent(before.accuracy, 2), percent(quantized.accuracy, 2), percent(packed.accuracy, 2),
        results.accuracy_task.empty() ? gate_cell(gates, "accuracy") : ""},
       {"agreement with original", "", percent(quantized.agreement, 2), percent(packed.agreement, 2), ""},

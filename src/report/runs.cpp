@@ -76,10 +76,6 @@ std::string state_of(const Glance& run) {
   return run.state.empty() ? "unknown" : run.state;
 }
 
-std::string number(const std::optional<double>& value, int digits, const char* unit = "") {
-  return value ? format_fixed(*value, digits) + unit : "-";
-}
-
 std::string place_of(const fs::path& run, const fs::path& folder) {
   const std::string relative = run.lexically_relative(folder).string();
   return relative.empty() || relative == "." ? run.string() : relative;
@@ -103,9 +99,10 @@ std::string runs_table(const fs::path& folder, const std::vector<Glance>& runs) 
   std::vector<std::vector<std::string>> rows = {
       {"run", "name", "state", "ratio", "before", "after", "time", "started"}};
   for (const Glance& run : runs) {
-    rows.push_back({place_of(run.folder, folder), run.name, state_of(run), number(ratio_of(run), 2, "x"),
-                    number(run.value("evaluation/before/perplexity"), 3), number(perplexity_after(run), 3),
-                    seconds_of(run) ? format_duration(*seconds_of(run)) : "-", run.started});
+    rows.push_back({place_of(run.folder, folder), run.name, state_of(run), format_or_dash(ratio_of(run), 2, "x"),
+                    format_or_dash(run.value("evaluation/before/perplexity"), 3),
+                    format_or_dash(perplexity_after(run), 3), seconds_of(run) ? format_duration(*seconds_of(run)) : "-",
+                    run.started});
   }
   return format_table(rows);
 }

@@ -15,7 +15,7 @@ double cost_of(const LayerProblem& problem, SolveMethod method) {
   return method == SolveMethod::kRounding ? rows * columns : columns * columns * (columns + rows);
 }
 
-std::string solve(const LayerProblem& problem, const SolverOptions& options, const SolutionLog& log) {
+std::string solved(const LayerProblem& problem, const SolverOptions& options, const SolutionLog& log) {
   if (problem.statistics == nullptr) throw DataError("layer '" + problem.name + "' has no statistics to solve it by");
   std::string bytes = to_bytes(solve_layer(problem.weight, *problem.statistics, problem.spec, options));
   if (log.add) log.add(problem.name, bytes);
@@ -80,7 +80,7 @@ std::vector<LayerSolution> solve_layers(Communicator& comm, const std::vector<La
     for (std::size_t i = 0; i < problems.size(); ++i) {
       if (known[i] >= 0) owners[i] = known[i];
       if (owners[i] != comm.rank()) continue;
-      bytes[i] = known[i] >= 0 ? found(names[i], log) : solve(problems[i], options, log);
+      bytes[i] = known[i] >= 0 ? found(names[i], log) : solved(problems[i], options, log);
     }
   });
   std::vector<LayerSolution> solutions;

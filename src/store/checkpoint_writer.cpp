@@ -1,8 +1,8 @@
-#include <chrono>
 #include <future>
 #include <utility>
 
 #include "store/snapshot.hpp"
+#include "tercet/base/clock.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/heartbeat.hpp"
 #include "tercet/log/log.hpp"
@@ -10,11 +10,6 @@
 
 namespace tercet {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 CheckpointReport timed_commit(Communicator& comm, const CheckpointOptions& options, const store::Snapshot& snapshot) {
   const auto begin = Clock::now();

@@ -14,9 +14,7 @@ namespace {
 using Symbol = BpeScratch::Symbol;
 using Candidate = BpeScratch::Candidate;
 
-constexpr std::int64_t kLargestId = (std::int64_t{1} << 24) - 1;  // a larger id would only be a way to ask for memory
-constexpr std::size_t kMostKeptSymbols = std::size_t{1} << 20;    // a long text must not hold its memory for ever
-constexpr std::string_view kMarker = "\xE2\x96\x81";              // U+2581, the space of SentencePiece vocabularies
+constexpr std::size_t kMostKeptSymbols = std::size_t{1} << 20;  // a long text must not hold its memory for ever
 
 std::string byte_entry(unsigned byte) {
   char text[8];
@@ -156,7 +154,7 @@ void BpeModel::read_merges(const JsonView& merges) {
 // independently and can be cached like words. Not so if symbols are not what the text says: if unknown or byte symbols
 // merge, or if unknown code points vanish for want of an unknown token.
 void BpeModel::find_safe_breaks(const JsonView& merges) {
-  if (byte_level_ || ignore_merges_ || unknown_ < 0 || id_of(std::string(kMarker)) < 0) return;
+  if (byte_level_ || ignore_merges_ || unknown_ < 0 || id_of(std::string(kSentencePieceSpace)) < 0) return;
   for (std::size_t rank = 0; rank < merge_count_; ++rank) {
     const MergePair pair = merge_pair(merges.at(rank));
     for (const std::string& part : {pair.left, pair.right}) {
@@ -164,7 +162,8 @@ void BpeModel::find_safe_breaks(const JsonView& merges) {
       if (part == unknown_token_ || (byte_fallback_ && is_byte)) return;
     }
     const std::string merged = pair.left + pair.right;
-    for (std::size_t at = merged.find(kMarker, 1); at != std::string::npos; at = merged.find(kMarker, at + 1)) {
+    for (std::size_t at = merged.find(kSentencePieceSpace, 1); at != std::string::npos;
+         at = merged.find(kSentencePieceSpace, at + 1)) {
       const std::string_view before = std::string_view(merged).substr(0, at);
       joins_marker_.insert(code_point_at(before, last_code_point_start(before)));
     }
@@ -184,7 +183,8 @@ const std::string* BpeModel::entry_of(std::int32_t id) const {
 
 std::size_t BpeModel::next_break(std::string_view word, std::size_t from) const {
   if (!breaks_at_marker_) return word.size();
-  for (std::size_t at = word.find(kMarker, from + 1); at != std::string_view::npos; at = word.find(kMarker, at + 1)) {
+  for (std::size_t at = word.find(kSentencePieceSpace, from + 1); at != std::string_view::npos;
+       at = word.find(kSentencePieceSpace, at + 1)) {
     const std::string_view before = word.substr(from, at - from);
     if (!joins_marker_.contains(code_point_at(before, last_code_point_start(before)))) return at;
   }

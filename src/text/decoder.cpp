@@ -14,8 +14,6 @@ namespace {
 
 using Entries = std::vector<std::string>;
 
-constexpr int kDeepestNesting = 8;
-
 std::string join(const Entries& entries, const std::string& separator) {
   std::string text;
   for (std::size_t i = 0; i < entries.size(); ++i) text += (i == 0 ? "" : separator) + entries[i];

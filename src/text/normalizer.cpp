@@ -9,8 +9,6 @@
 namespace tercet::text {
 namespace {
 
-constexpr int kDeepestNesting = 8;
-
 std::string_view strip(std::string_view text, bool left, bool right) {
   while (left && !text.empty()) {
     unsigned length = 0;

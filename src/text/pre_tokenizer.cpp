@@ -9,7 +9,6 @@
 namespace tercet::text {
 namespace {
 
-constexpr int kDeepestNesting = 8;
 // Radford et al. 2019, encoder.py of GPT-2.
 constexpr const char* kGpt2Pattern = R"('(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
@@ -53,7 +52,7 @@ PrependScheme prepend_scheme(const JsonView& metaspace) {
 }
 
 std::string metaspace_marker(const JsonView& metaspace) {
-  const std::string marker = metaspace.string_or("replacement", "\xE2\x96\x81");
+  const std::string marker = metaspace.string_or("replacement", std::string(kSentencePieceSpace));
   unsigned length = 0;
   if (!marker.empty()) code_point_at(marker, 0, &length);
   if (marker.empty() || length != marker.size()) metaspace.at("replacement").fail("one character is needed");

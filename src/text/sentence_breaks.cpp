@@ -5,11 +5,10 @@
 #include <string>
 
 #include "text/message_reader.hpp"
+#include "text/unicode.hpp"
 
 namespace tercet::text {
 namespace {
-
-constexpr std::string_view kMarker = "\xE2\x96\x81";
 
 // Settings of sentencepiece_model.proto, with its defaults.
 struct Settings {
@@ -59,9 +58,10 @@ SentenceBreaks::SentenceBreaks(std::string_view model_proto) {
     if (reader.field() == 3) read_normalizer(reader.bytes(), settings);
     if (reader.field() != 1) continue;
     const std::string_view piece = piece_of(reader.bytes());
-    has_marker = has_marker || piece == kMarker;
+    has_marker = has_marker || piece == kSentencePieceSpace;
     has_space = has_space || piece.find(' ') != std::string_view::npos;
-    for (std::size_t at = piece.find(kMarker, 1); at != std::string_view::npos; at = piece.find(kMarker, at + 1)) {
+    for (std::size_t at = piece.find(kSentencePieceSpace, 1); at != std::string_view::npos;
+         at = piece.find(kSentencePieceSpace, at + 1)) {
       const auto before = static_cast<unsigned char>(piece[at - 1]);
       if (before < joins_.size()) joins_[before] = true;
     }

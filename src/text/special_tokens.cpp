@@ -20,11 +20,11 @@ std::string token_text(const JsonView& settings, const std::string& key) {
   return token.is_object() ? token.string_or("content", "") : token.string();
 }
 
-constexpr std::int64_t kLargestId = (std::int64_t{1} << 31) - 1;
+constexpr std::int64_t kLargestListedId = (std::int64_t{1} << 31) - 1;
 
 void append_ids(const JsonView& ids, std::vector<std::int32_t>& out) {
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    out.push_back(static_cast<std::int32_t>(ids.at(i).integer(0, kLargestId)));
+    out.push_back(static_cast<std::int32_t>(ids.at(i).integer(0, kLargestListedId)));
   }
 }
 

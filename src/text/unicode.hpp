@@ -14,6 +14,8 @@ using tercet::lossy_utf8;
 using tercet::utf8_step;
 using tercet::Utf8Step;
 
+inline constexpr std::string_view kSentencePieceSpace = "\xE2\x96\x81";  // U+2581, the space of its vocabularies
+
 // The following take valid UTF-8.
 char32_t code_point_at(std::string_view text, std::size_t position, unsigned* length = nullptr);
 std::size_t last_code_point_start(std::string_view text);  // of a text that is not empty

@@ -5,6 +5,7 @@
 
 #include "tercet/base/file.hpp"
 #include "text/json_tokenizer.hpp"
+#include "text/limits.hpp"
 #include "text/message_reader.hpp"
 #include "text/pre_tokenizer.hpp"
 #include "text/tokenizer_document.hpp"
@@ -17,7 +18,6 @@ using Kind = VocabularyEntry::Kind;
 namespace {
 
 constexpr std::uintmax_t kLargestModel = std::uintmax_t{256} << 20;
-constexpr std::int64_t kLargestId = (std::int64_t{1} << 24) - 1;
 constexpr float kNeverMerged = -1e9F;
 // Llama 3's tokenizer.json, and Qwen2's, which takes digits one by one.
 constexpr const char* kLlama3Pattern =
@@ -129,7 +129,7 @@ class JsonVocabulary {
  private:
   void read_entries(const JsonView& model) {
     model.at("vocab").for_each_member([&](const std::string& text, const JsonView& id) {
-      vocabulary_.entries.at(static_cast<std::size_t>(id.integer(0, kLargestId))) = {text, 0, Kind::kNormal};
+      vocabulary_.entries.at(static_cast<std::size_t>(id.integer(0, text::kLargestId))) = {text, 0, Kind::kNormal};
     });
   }
 

@@ -2,28 +2,86 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/empty.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
-#include <array>
-#include <chrono>
 #include <cmath>
 #include <optional>
 
 #include "autocast.hpp"
+#include "block_streams.hpp"
+#include "tercet/base/clock.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/text.hpp"
 #include "tercet/log/log.hpp"
 #include "tercet/store/unit_bytes.hpp"
-#include "tercet/text/dataset.hpp"
 #include "tercet/train/gradient_buckets.hpp"
+#include "tercet/train/scale_polish.hpp"
 #include "tercet/train/schedule.hpp"
 
 namespace tercet {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using train::BlockStreams;
+using train::BlockWindow;
+
+// Matrices that are trained together; whatever else a block has is trained along with each part.
+using BlockPart = bool (*)(Role);
+
+bool any_matrix(Role) {
+  return true;
+}
+bool makes_scores(Role role) {
+  return role == Role::kQuery || role == Role::kKey || role == Role::kFusedQkv;
+}
+bool carries_values(Role role) {
+  return role == Role::kValue || role == Role::kAttentionOutput;
+}
+bool is_mlp(Role role) {
+  return role == Role::kGate || role == Role::kUp || role == Role::kDown;
+}
+
+// What the masters of the parameters are, and how they are quantized: enough to come back to it.
+struct KeptParameter {
+  at::Tensor master;
+  Calibration calibration;
+};
+
+std::vector<KeptParameter> copies_of(const std::vector<TrainedParameter>& parameters) {
+  std::vector<KeptParameter> kept;
+  for (const TrainedParameter& p : parameters) kept.push_back({p.master.detach().clone(), p.calibration});
+  return kept;
+}
+
+void give_back(const std::vector<KeptParameter>& kept, std::vector<TrainedParameter>& parameters) {
+  const at::NoGradGuard no_grad;
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    parameters[i].master.detach().copy_(kept[i].master);
+    parameters[i].calibration = kept[i].calibration;
+  }
+  requantize(parameters);
+}
+
+// As bytes of the work log: the master, and the scales and zero points that are fixed.
+void add(const TrainedParameter& parameter, ByteWriter& bytes) {
+  bytes.add(parameter.master.detach());
+  bytes.add(static_cast<std::uint8_t>(parameter.calibration.scales.defined()));
+  bytes.add(static_cast<std::uint8_t>(parameter.calibration.zero_points.defined()));
+  if (parameter.calibration.scales.defined()) bytes.add(parameter.calibration.scales);
+  if (parameter.calibration.zero_points.defined()) bytes.add(parameter.calibration.zero_points);
+}
+
+KeptParameter read_kept(const TrainedParameter& parameter, ByteReader& bytes) {
+  KeptParameter kept{bytes.tensor(parameter.master.sizes(), at::kFloat), parameter.calibration};
+  const bool scales = bytes.number<std::uint8_t>() != 0, zero_points = bytes.number<std::uint8_t>() != 0;
+  if (!scales) return kept;
+  const auto rows = parameter.master.size(parameter.input_first ? 1 : 0);
+  const auto shape = scale_shape(rows, parameter.master.numel() / rows, *parameter.spec);
+  kept.calibration = {};
+  kept.calibration.scales = bytes.tensor(shape, at::kFloat).to(parameter.master.device());
+  if (zero_points) kept.calibration.zero_points = bytes.tensor(shape, at::kChar).to(parameter.master.device());
+  return kept;
+}
 
 class BlockTuning {
  public:
@@ -31,21 +89,17 @@ class BlockTuning {
               const BlockwiseCallbacks& callbacks)
       : comm_(comm),
         student_(student),
-        original_(original),
         options_(options),
         callbacks_(callbacks),
-        device_(student.parameters().front().master.device()),
-        steps_per_epoch_(options.samples / options.sequences_per_step) {
-    mine_ = shards_of_rank(static_cast<std::uint64_t>(options.sequences_per_step), comm.rank(), comm.size());
-  }
+        streams_(comm, student.decoder(), original, options, callbacks) {}
 
   std::vector<BlockReport> run() {
-    read_streams();
     std::vector<BlockReport> reports;
-    const auto blocks = static_cast<int>(original_.config().layers);
+    const auto blocks = static_cast<int>(student_.decoder().config().layers);
     log::Progress progress("tune blocks", static_cast<std::uint64_t>(blocks), "blocks");
     for (int block = 0; block < blocks; ++block) {
-      reports.push_back(tune(block));
+      const auto last = std::min<std::int64_t>(blocks, block + options_.window) - 1;
+      reports.push_back(tune({block, static_cast<int>(last)}));
       progress.update(static_cast<std::uint64_t>(block + 1), summary_of(reports.back()));
       if (callbacks_.on_block) callbacks_.on_block(reports.back());
     }
@@ -58,126 +112,87 @@ class BlockTuning {
            format_fixed(report.error_after, 4);
   }
 
-  // What each step of an epoch reads, as one tensor per step: this rank's sequences of it.
-  void read_streams() {
-    const at::NoGradGuard no_grad;
-    const auto length = static_cast<std::size_t>(options_.sequence_length);
-    for (std::int64_t step = 0; step < steps_per_epoch_; ++step) {
-      const auto count = static_cast<std::int64_t>(mine_.end - mine_.begin);
-      at::Tensor ids = at::empty({count, options_.sequence_length}, at::kLong);
-      auto* data = ids.mutable_data_ptr<std::int64_t>();
-      const auto first = static_cast<std::uint64_t>(step * options_.sequences_per_step);
-      for (std::uint64_t i = mine_.begin; i < mine_.end; ++i) {
-        callbacks_.sample(first + i, {data + (i - mine_.begin) * length, length});
-      }
-      ids = ids.to(device_);
-      inputs_.push_back(student_.decoder().embed(ids));
-      targets_.push_back(original_.embed(ids));
-    }
-  }
-
-  BlockReport tune(int block) {
+  BlockReport tune(const BlockWindow& window) {
     const auto begin = Clock::now();
-    std::vector<TrainedParameter> parameters = parameters_of(block);
+    std::vector<std::size_t> places;
+    std::vector<TrainedParameter> parameters = parameters_of(window, places);
     BlockReport report;
-    report.block = block;
-    advance_targets(block);
-    report.error_before = report.error_after = error_of(block);
-    if (take_up(block, parameters)) {
-      report.error_after = error_of(block);
+    report.block = window.first;
+    streams_.advance_targets(window);
+    report.error_before = report.error_after = streams_.error_of(window);
+    if (take_up(window, parameters)) {
+      report.error_after = streams_.error_of(window);
     } else {
-      const std::vector<at::Tensor> before = masters_of(parameters);
-      report.steps = train(block, parameters);
-      report.error_after = error_of(block);
+      const std::vector<KeptParameter> before = copies_of(parameters);
+      report.steps = train(window, parameters);
+      report.error_after = streams_.error_of(window);
       if (!(report.error_after < report.error_before)) {
         give_back(before, parameters);
         report.error_after = report.error_before;
       }
-      keep(block, parameters);
-      report.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+      keep(window, parameters);
+      report.seconds = seconds_since(begin);
     }
-    advance(inputs_, student_.decoder(), block);
+    for (std::size_t i = 0; i < places.size(); ++i) student_.parameters()[places[i]] = parameters[i];
+    streams_.advance_inputs(window.first);
     return report;
   }
 
-  std::vector<TrainedParameter> parameters_of(int block) {
+  std::vector<TrainedParameter> parameters_of(const BlockWindow& window, std::vector<std::size_t>& places) const {
     std::vector<TrainedParameter> chosen;
     for (std::size_t i = 0; i < student_.parameters().size(); ++i) {
-      if (student_.decoder().parameters()[i].layer == block) chosen.push_back(student_.parameters()[i]);
+      const int block = student_.decoder().parameters()[i].layer;
+      if (block < window.first || block > window.last) continue;
+      chosen.push_back(student_.parameters()[i]);
+      places.push_back(i);
     }
     return chosen;
   }
 
-  static std::vector<at::Tensor> masters_of(const std::vector<TrainedParameter>& parameters) {
-    std::vector<at::Tensor> copies;
-    for (const TrainedParameter& parameter : parameters) copies.push_back(parameter.master.detach().clone());
-    return copies;
-  }
-
-  static void give_back(const std::vector<at::Tensor>& masters, std::vector<TrainedParameter>& parameters) {
-    const at::NoGradGuard no_grad;
-    for (std::size_t i = 0; i < parameters.size(); ++i) parameters[i].master.detach().copy_(masters[i]);
-    requantize(parameters);
-  }
-
-  // Calls take(first sequence, one past the last) for each micro-batch of a step's sequences on this rank.
-  template <typename Take>
-  void for_micro_batches(Take take) const {
-    const auto count = static_cast<std::int64_t>(mine_.end - mine_.begin);
-    for (std::int64_t begin = 0; begin < count; begin += options_.micro_batch) {
-      take(begin, std::min(count, begin + options_.micro_batch));
+  std::int64_t train(const BlockWindow& window, std::vector<TrainedParameter>& parameters) {
+    std::vector<BlockPart> parts{any_matrix};
+    if (options_.by_parts) parts = {makes_scores, carries_values, is_mlp};
+    std::int64_t steps = 0;
+    for (const BlockPart part : parts) {
+      for (TrainedParameter& p : parameters) p.trained = !is_block_linear(p.role) || part(p.role);
+      steps += descend(window, parameters, options_.epochs, options_.optimizer);
     }
+    for (TrainedParameter& parameter : parameters) parameter.trained = true;
+    if (options_.scale_epochs > 0) steps += train_scales(window, parameters);
+    return steps;
   }
 
-  // In the original's streams, which become those after the block.
-  void advance_targets(int block) {
-    advance(targets_, original_, block);
-    std::array<double, 1> sum{};
-    for (const at::Tensor& stream : targets_) sum[0] += stream.square().sum(at::kDouble).item<double>();
-    comm_.all_reduce(std::span<double>(sum), Reduce::kSum);
-    target_square_ = sum[0];
-  }
-
-  void advance(std::vector<at::Tensor>& streams, const Decoder& model, int block) const {
-    const at::NoGradGuard no_grad;
-    for (at::Tensor& stream : streams) {
-      for_micro_batches([&](std::int64_t begin, std::int64_t end) {
-        stream.slice(0, begin, end).copy_(model.block(block, stream.slice(0, begin, end)));
-      });
+  std::int64_t train_scales(const BlockWindow& window, std::vector<TrainedParameter>& parameters) {
+    freeze_levels(parameters);
+    std::int64_t steps = 0;
+    if (std::any_of(parameters.begin(), parameters.end(), [](const TrainedParameter& p) { return p.trained; })) {
+      OptimizerOptions optimizer = options_.optimizer;
+      optimizer.learning_rate = options_.scale_learning_rate;
+      steps = descend(window, parameters, options_.scale_epochs, optimizer);
     }
+    thaw_levels(parameters);
+    return steps;
   }
 
-  double error_of(int block) {
-    const at::NoGradGuard no_grad;
-    std::array<double, 1> sum{};
-    for (std::size_t i = 0; i < inputs_.size(); ++i) {
-      for_micro_batches([&](std::int64_t begin, std::int64_t end) {
-        const at::Tensor output = student_.decoder().block(block, inputs_[i].slice(0, begin, end));
-        sum[0] += (output - targets_[i].slice(0, begin, end)).square().sum(at::kDouble).item<double>();
-      });
-    }
-    comm_.all_reduce(std::span<double>(sum), Reduce::kSum);
-    if (!std::isfinite(sum[0])) {
-      throw NumericError("the outputs of block " + std::to_string(block) + " are not finite", "",
-                         "lower blockwise.learning_rate");
-    }
-    return std::sqrt(sum[0] / target_square_);
-  }
-
-  std::int64_t train(int block, std::vector<TrainedParameter>& parameters) {
+  // Trains those that are marked for it.
+  std::int64_t descend(const BlockWindow& window, std::vector<TrainedParameter>& parameters, std::int64_t epochs,
+                       const OptimizerOptions& optimizer_options) {
     GradientBuckets buckets(comm_, parameters, options_.bucket_bytes);
-    const std::unique_ptr<Optimizer> optimizer = make_optimizer(parameters, options_.optimizer, comm_.size());
+    const std::unique_ptr<Optimizer> optimizer = make_optimizer(parameters, optimizer_options, comm_.size());
     ScheduleOptions schedule;
-    schedule.total_steps = options_.epochs * steps_per_epoch_;
+    schedule.total_steps = epochs * streams_.steps_per_epoch();
+    const double soft_steps = options_.softening * static_cast<double>(schedule.total_steps);
     for (std::int64_t step = 0; step < schedule.total_steps; ++step) {
-      requantize(parameters);
+      const auto done = static_cast<double>(step);
+      requantize(parameters, done < soft_steps ? done / soft_steps : 1.0);
       buckets.zero();
-      backward(block, static_cast<std::size_t>(step % steps_per_epoch_), buckets);
+      backward(window, step % streams_.steps_per_epoch(), buckets);
       buckets.finish();
+      derive_gradients(parameters);
       const double norm = clip_gradients(parameters, options_.gradient_clip);
       if (std::isfinite(norm)) optimizer->step(comm_, learning_rate_factor(schedule, step));
       if (options_.stop != nullptr && options_.stop->due()) {
-        options_.stop->leave("tune blocks, in block " + std::to_string(block) + ",");
+        options_.stop->leave("tune blocks, in block " + std::to_string(window.first) + ",");
       }
     }
     requantize(parameters);
@@ -186,56 +201,52 @@ class BlockTuning {
   }
 
   // Of the mean square error, in units of the original's mean square.
-  void backward(int block, std::size_t step, GradientBuckets& buckets) {
-    const double scale = static_cast<double>(steps_per_epoch_) / target_square_;
-    for_micro_batches([&](std::int64_t begin, std::int64_t end) {
-      if (end == inputs_[step].size(0)) buckets.arm();
+  void backward(const BlockWindow& window, std::int64_t step, GradientBuckets& buckets) {
+    const double scale = static_cast<double>(streams_.steps_per_epoch()) / streams_.target_square();
+    const at::Tensor &inputs = streams_.inputs(step), &targets = streams_.targets(step);
+    streams_.for_micro_batches([&](std::int64_t begin, std::int64_t end) {
+      if (end == inputs.size(0)) buckets.arm();
       at::Tensor output;
       {
-        const train::AutocastScope autocast(device_.type(), options_.bfloat16);
-        output = student_.decoder().block(block, inputs_[step].slice(0, begin, end));
+        const train::AutocastScope autocast(inputs.device().type(), options_.bfloat16);
+        output = streams_.outputs(window, inputs.slice(0, begin, end));
       }
-      const at::Tensor loss = (output - targets_[step].slice(0, begin, end)).square().sum() * scale;
+      const at::Tensor loss = (output - targets.slice(0, begin, end)).square().sum() * scale;
       torch::autograd::backward({loss}, {});
     });
   }
 
-  static std::string key_of(int block) { return "tune blocks/" + std::to_string(block); }
+  static std::string key_of(const BlockWindow& window) { return "tuned block/" + std::to_string(window.first); }
 
   // The masters are the same on all ranks, so one of them writes.
-  void keep(int block, const std::vector<TrainedParameter>& parameters) {
+  void keep(const BlockWindow& window, const std::vector<TrainedParameter>& parameters) {
     if (options_.done == nullptr) return;
     on_root(comm_, [&] {
       ByteWriter bytes;
-      for (const TrainedParameter& parameter : parameters) bytes.add(parameter.master.detach());
-      options_.done->add(key_of(block), bytes.take());
+      for (const TrainedParameter& parameter : parameters) add(parameter, bytes);
+      options_.done->add(key_of(window), bytes.take());
       return std::string();
     });
   }
 
-  bool take_up(int block, std::vector<TrainedParameter>& parameters) {
-    const auto found = options_.done == nullptr ? std::nullopt : options_.done->find(key_of(block));
+  bool take_up(const BlockWindow& window, std::vector<TrainedParameter>& parameters) {
+    const auto found = options_.done == nullptr ? std::nullopt : options_.done->find(key_of(window));
     if (!found) return false;
     on_every_rank(comm_, [&] {
       ByteReader bytes(*found);
-      std::vector<at::Tensor> masters;
-      for (const TrainedParameter& p : parameters) masters.push_back(bytes.tensor(p.master.sizes(), at::kFloat));
+      std::vector<KeptParameter> kept;
+      for (const TrainedParameter& parameter : parameters) kept.push_back(read_kept(parameter, bytes));
       bytes.finish();
-      give_back(masters, parameters);
+      give_back(kept, parameters);
     });
     return true;
   }
 
   Communicator& comm_;
   Student& student_;
-  const Decoder& original_;
   const BlockwiseOptions& options_;
   const BlockwiseCallbacks& callbacks_;
-  at::Device device_;
-  std::int64_t steps_per_epoch_;
-  ShardRange mine_;                           // of the sequences of each step
-  std::vector<at::Tensor> inputs_, targets_;  // per step of an epoch [sequences, positions, hidden]
-  double target_square_ = 0;                  // sum over all samples and ranks
+  BlockStreams streams_;
 };
 
 }  // namespace

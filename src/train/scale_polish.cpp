@@ -8,9 +8,9 @@
 
 namespace tercet {
 
-void freeze_levels(Student& student) {
+void freeze_levels(std::vector<TrainedParameter>& parameters) {
   const at::NoGradGuard no_grad;
-  for (TrainedParameter& parameter : student.parameters()) {
+  for (TrainedParameter& parameter : parameters) {
     parameter.trained = is_block_linear(parameter.role) && parameter.spec && parameter.spec->format->is_grid();
     if (!parameter.trained) continue;
     const at::Tensor matrix = as_output_first(parameter.master.detach(), parameter.input_first);
@@ -20,9 +20,9 @@ void freeze_levels(Student& student) {
   }
 }
 
-void thaw_levels(Student& student) {
+void thaw_levels(std::vector<TrainedParameter>& parameters) {
   const at::NoGradGuard no_grad;
-  for (TrainedParameter& parameter : student.parameters()) {
+  for (TrainedParameter& parameter : parameters) {
     parameter.trained = true;
     if (!parameter.levels) continue;
     Calibration pinned;
@@ -32,7 +32,7 @@ void thaw_levels(Student& student) {
     parameter.calibration = pinned;
     parameter.levels.reset();
   }
-  student.requantize();
+  requantize(parameters);
 }
 
 }  // namespace tercet

@@ -11,15 +11,22 @@
 #include "autocast.hpp"
 
 namespace tercet::train {
+namespace {
 
-bool StepSums::finite() const {
-  return std::isfinite(kl) && std::isfinite(cross_entropy) && std::isfinite(hidden);
+AttentionHeads heads_of(const ForwardTap& tap) {
+  return {tap.query, tap.key, tap.value};
 }
 
-// Logits, and the residual streams where they count.
+}  // namespace
+
+bool StepSums::finite() const {
+  return std::isfinite(kl) && std::isfinite(cross_entropy) && std::isfinite(hidden) && std::isfinite(relation);
+}
+
+// Logits, and what lies inside the models where it counts.
 struct StepGradient::Passes {
   at::Tensor student, teacher;
-  std::vector<at::Tensor> student_streams, teacher_streams;
+  ForwardTap inside_student, inside_teacher;
 };
 
 StepGradient::StepGradient(const Student& student, const Decoder* teacher, const TrainerOptions& options,
@@ -32,25 +39,28 @@ StepGradient::StepGradient(const Student& student, const Decoder* teacher, const
       mine_(mine),
       device_(student.parameters().front().master.device()) {}
 
-StepSums StepGradient::compute(std::int64_t step) {
+StepSums StepGradient::compute(std::int64_t step, LossWeights weights) {
   StepSums sums;
   for (std::uint64_t begin = mine_.begin; begin < mine_.end;
        begin += static_cast<std::uint64_t>(options_.micro_batch)) {
     const std::uint64_t end = std::min(mine_.end, begin + static_cast<std::uint64_t>(options_.micro_batch));
     if (end == mine_.end) buckets_.arm();
-    const StepSums part = micro_batch(read_batch(step, begin, end));
+    const StepSums part = micro_batch(read_batch(step, begin, end), weights);
     sums.kl += part.kl;
     sums.cross_entropy += part.cross_entropy;
     sums.hidden += part.hidden;
+    sums.relation += part.relation;
   }
   return sums;
 }
 
-void StepGradient::fill(StepRecord& record, const StepSums& sums) const {
+void StepGradient::fill(StepRecord& record, const StepSums& sums, LossWeights weights) const {
   record.kl = sums.kl / positions();
   record.cross_entropy = sums.cross_entropy / predictions();
   record.hidden = sums.hidden / positions();
-  record.loss = kl_share() * record.kl + (1 - kl_share()) * record.cross_entropy + hidden_share() * record.hidden;
+  record.relation = sums.relation / positions();
+  record.loss = kl_share() * record.kl + (1 - kl_share()) * record.cross_entropy + hidden_share() * record.hidden +
+                weights.relation * record.relation;
 }
 
 at::Tensor StepGradient::read_batch(std::int64_t step, std::uint64_t begin, std::uint64_t end) const {
@@ -62,31 +72,45 @@ at::Tensor StepGradient::read_batch(std::int64_t step, std::uint64_t begin, std:
   return ids.to(device_);
 }
 
-StepSums StepGradient::micro_batch(const at::Tensor& ids) const {
+StepSums StepGradient::micro_batch(const at::Tensor& ids, LossWeights weights) const {
   const Passes passes = forward(ids);
   const bool scaled = options_.token_scaled_kl && passes.teacher.defined();
-  const at::Tensor weights = scaled ? token_scaled_weights(passes.teacher, ids) : at::Tensor();
-  const LossResult loss = distillation_loss(passes.student, passes.teacher, ids, kl_share() / positions(),
-                                            (1 - kl_share()) / predictions(), weights);
-  if (passes.student_streams.empty()) {
-    torch::autograd::backward({loss.loss}, {});
-    return {loss.kl_sum, loss.cross_entropy_sum, 0};
+  const at::Tensor positions_weights = scaled ? token_scaled_weights(passes.teacher, ids) : at::Tensor();
+  const LossResult loss =
+      distillation_loss(passes.student, passes.teacher, ids, weights.rest * kl_share() / positions(),
+                        weights.rest * (1 - kl_share()) / predictions(), positions_weights);
+  StepSums sums{loss.kl_sum, loss.cross_entropy_sum, 0, 0};
+  std::vector<at::Tensor> losses{loss.loss};
+  if (hidden_share() > 0) {
+    const StreamLoss streams = stream_loss(passes.inside_student.streams, passes.inside_teacher.streams,
+                                           weights.rest * hidden_share() / positions());
+    losses.push_back(streams.loss);
+    sums.hidden = streams.error_sum;
   }
-  const StreamLoss streams = stream_loss(passes.student_streams, passes.teacher_streams, hidden_share() / positions());
-  torch::autograd::backward({loss.loss, streams.loss}, {});
-  return {loss.kl_sum, loss.cross_entropy_sum, streams.error_sum};
+  if (has_relations()) {
+    const RelationLoss relations =
+        relation_loss(heads_of(passes.inside_student), heads_of(passes.inside_teacher), weights.relation / positions());
+    losses.push_back(relations.loss);
+    sums.relation = relations.divergence_sum;
+  }
+  torch::autograd::backward(losses, {});
+  return sums;
 }
 
 StepGradient::Passes StepGradient::forward(const at::Tensor& ids) const {
   const AutocastScope autocast(device_.type(), options_.bfloat16);
   Passes passes;
-  const bool streams = hidden_share() > 0;
-  if (teacher_ != nullptr && (streams || kl_share() > 0)) {
-    const at::NoGradGuard no_grad;
-    passes.teacher = streams ? teacher_->forward(ids, passes.teacher_streams) : teacher_->forward(ids);
+  for (ForwardTap* tap : {&passes.inside_student, &passes.inside_teacher}) {
+    tap->wants_streams = hidden_share() > 0;
+    if (has_relations()) {
+      tap->attention_of = static_cast<int>(student_.decoder().config().layers - options_.relation_block);
+    }
   }
-  const Decoder& student = student_.decoder();
-  passes.student = streams ? student.forward(ids, passes.student_streams) : student.forward(ids);
+  if (teacher_ != nullptr && (kl_share() > 0 || hidden_share() > 0 || has_relations())) {
+    const at::NoGradGuard no_grad;
+    passes.teacher = teacher_->forward(ids, passes.inside_teacher);
+  }
+  passes.student = student_.decoder().forward(ids, passes.inside_student);
   if (kl_share() == 0) passes.teacher = at::Tensor();
   return passes;
 }

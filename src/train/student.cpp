@@ -45,7 +45,7 @@ Student::Student(Decoder decoder, const std::vector<ParameterPlan>& plan) : deco
   requantize();
 }
 
-void requantize(std::vector<TrainedParameter>& parameters) {
+void requantize(std::vector<TrainedParameter>& parameters, double hardness) {
   const at::NoGradGuard no_grad;
   for (TrainedParameter& parameter : parameters) {
     if (!parameter.spec) continue;
@@ -53,7 +53,9 @@ void requantize(std::vector<TrainedParameter>& parameters) {
       const QuantizedMatrix now{parameter.levels->levels, parameter.stored_scales(), parameter.levels->zero_points};
       const at::Tensor value = dequantize(now, *parameter.spec);
       parameter.seen.detach().copy_(parameter.input_first ? value.t() : value);
-    } else if (parameter.input_first) {
+      continue;
+    }
+    if (parameter.input_first) {
       const at::Tensor matrix = as_output_first(parameter.master, true);
       at::Tensor quantized = at::empty_like(matrix);
       fake_quantize(matrix, *parameter.spec, parameter.calibration, quantized);
@@ -61,22 +63,15 @@ void requantize(std::vector<TrainedParameter>& parameters) {
     } else {
       fake_quantize(parameter.master, *parameter.spec, parameter.calibration, parameter.seen.detach());
     }
+    if (hardness < 1 && parameter.trained && is_block_linear(parameter.role)) {
+      parameter.seen.detach().lerp_(parameter.master.detach(), 1 - hardness);
+    }
   }
 }
 
-void Student::requantize(double hardness) {
-  tercet::requantize(parameters_);
-  if (hardness >= 1) return;
+void derive_gradients(std::vector<TrainedParameter>& parameters) {
   const at::NoGradGuard no_grad;
-  for (TrainedParameter& parameter : parameters_) {
-    if (!parameter.spec || !is_block_linear(parameter.role) || parameter.levels) continue;
-    parameter.seen.detach().lerp_(parameter.master.detach(), 1 - hardness);
-  }
-}
-
-void Student::derive_gradients() {
-  const at::NoGradGuard no_grad;
-  for (TrainedParameter& parameter : parameters_) {
+  for (TrainedParameter& parameter : parameters) {
     if (!parameter.levels) continue;
     const at::Tensor gradient = as_output_first(parameter.seen.grad(), parameter.input_first);
     parameter.scale_gradient = scale_gradient(gradient, *parameter.levels, *parameter.spec);

@@ -1,7 +1,7 @@
 #include "tercet/train/trainer.hpp"
+#include "tercet/base/clock.hpp"
 
 #include <array>
-#include <chrono>
 #include <cmath>
 
 #include "qk_clip.hpp"
@@ -15,11 +15,6 @@
 
 namespace tercet {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 constexpr int kBadStepsAllowed = 3;  // in a row; then back to a checkpoint
 constexpr int kRollbacksAllowed = 2;
@@ -42,6 +37,7 @@ class TrainingRun {
   TrainingResult run() {
     if (options_.checkpoint_every > 0) checkpoints_.emplace(comm_, options_.checkpoint);
     resume();
+    if (gradient_.has_relations() && now_.relation_weight == 0) balance_relations();
     log::Progress progress(options_.stage, static_cast<std::uint64_t>(options_.schedule.total_steps), "steps");
     while (now_.step < options_.schedule.total_steps && !result_.stopped_early) {
       const auto begin = Clock::now();
@@ -70,7 +66,7 @@ class TrainingRun {
     student_.requantize(hardness());
     buckets_.zero();
     qk_clip_.watch();
-    train::StepSums sums = gradient_.compute(now_.step);
+    train::StepSums sums = gradient_.compute(now_.step, weights());
     const bool mine_finite = sums.finite();
     buckets_.finish();
     student_.derive_gradients();
@@ -93,6 +89,29 @@ class TrainingRun {
     return record;
   }
 
+  train::LossWeights weights() const { return {1, now_.relation_weight}; }
+
+  // Collective. Finds the weight of the attention relations on the sequences of the first step, without taking it.
+  void balance_relations() {
+    const double rest = gradient_norm({1, 0}), relations = gradient_norm({0, 1});
+    if (!(rest > 0) || !(relations > 0) || !std::isfinite(rest / relations)) {
+      throw NumericError("the weight of the attention relations cannot be found",
+                         "gradient norms " + format_fixed(rest, 6) + " and " + format_fixed(relations, 6),
+                         "set training.relation_loss to 0");
+    }
+    now_.relation_weight = options_.relation_loss * rest / relations;
+    log::info("attention relations weigh " + format_fixed(now_.relation_weight, 6) + " in the loss");
+  }
+
+  double gradient_norm(train::LossWeights weights) {
+    student_.requantize(hardness());
+    buckets_.zero();
+    gradient_.compute(now_.step, weights);
+    buckets_.finish();
+    student_.derive_gradients();
+    return clip_gradients(student_.parameters(), 0);
+  }
+
   double hardness() const {
     const double soft_steps = options_.softening * static_cast<double>(options_.schedule.total_steps);
     return soft_steps > 0 ? std::min(1.0, static_cast<double>(now_.step) / soft_steps) : 1.0;
@@ -100,9 +119,9 @@ class TrainingRun {
 
   // Collective.
   train::StepSums over_all_ranks(const train::StepSums& mine) {
-    std::array<double, 3> sums{mine.kl, mine.cross_entropy, mine.hidden};
+    std::array<double, 4> sums{mine.kl, mine.cross_entropy, mine.hidden, mine.relation};
     comm_.all_reduce(std::span<double>(sums), Reduce::kSum);
-    return {sums[0], sums[1], sums[2]};
+    return {sums[0], sums[1], sums[2], sums[3]};
   }
 
   // Collective. True when the run went back to a checkpoint.
@@ -166,7 +185,7 @@ class TrainingRun {
 
   void fill(StepRecord& record, const train::StepSums& sums, double factor, double seconds) {
     record.step = now_.step;
-    gradient_.fill(record, sums);
+    gradient_.fill(record, sums, weights());
     record.learning_rate = options_.optimizer.learning_rate * factor;
     record.tokens_per_second = static_cast<double>(options_.sequences_per_step * options_.sequence_length) / seconds;
     record.overlapped_buckets =
@@ -278,6 +297,11 @@ TrainingResult run_training(Communicator& comm, Student& student, const Decoder*
                       "a step has " + std::to_string(options.sequences_per_step) + " sequences",
                       "start fewer ranks, or raise training.global_batch_tokens to at least " +
                           std::to_string(comm.size() * options.sequence_length));
+  }
+  const std::int64_t blocks = student.decoder().config().layers;
+  if (options.relation_loss > 0 && options.relation_block > blocks) {
+    throw ConfigError("training.relation_block names no block", "the model has " + std::to_string(blocks) + " of them",
+                      "1 is the last block, " + std::to_string(blocks) + " the first");
   }
   return TrainingRun(comm, student, teacher, options, callbacks).run();
 }

@@ -27,6 +27,7 @@ nlohmann::json to_metadata(const TrainingProgress& progress, const TrainingResul
                           {"without_improvement", progress.without_improvement},
                           {"bad_steps", progress.bad_steps},
                           {"step_scale", progress.step_scale},
+                          {"relation_weight", progress.relation_weight},
                           {"slowest_step_s", progress.slowest_step_s},
                           {"slowest_save_s", progress.slowest_save_s}};
   if (result.best_held_out_loss) metadata["best_held_out_loss"] = *result.best_held_out_loss;
@@ -46,6 +47,7 @@ void from_metadata(const nlohmann::json& metadata, TrainingProgress& progress, T
     progress.without_improvement = metadata.at("without_improvement");
     progress.bad_steps = metadata.at("bad_steps");
     progress.step_scale = metadata.at("step_scale");
+    progress.relation_weight = metadata.at("relation_weight");
     progress.slowest_step_s = std::max<double>(progress.slowest_step_s, metadata.at("slowest_step_s"));
     progress.slowest_save_s = std::max<double>(progress.slowest_save_s, metadata.at("slowest_save_s"));
   } catch (const nlohmann::json::exception& error) {

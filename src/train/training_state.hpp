@@ -18,8 +18,9 @@ struct TrainingProgress {
   std::int64_t step = 0;           // steps done
   std::int64_t evaluated_at = -1;  // step of the last evaluation
   std::int64_t without_improvement = 0;
-  int bad_steps = 0;      // in a row
-  double step_scale = 1;  // on every learning rate, smaller after a return to a checkpoint
+  int bad_steps = 0;           // in a row
+  double step_scale = 1;       // on every learning rate, smaller after a return to a checkpoint
+  double relation_weight = 0;  // of the attention relations; 0: not measured yet
   double slowest_step_s = 0, slowest_save_s = 0;
 };
 

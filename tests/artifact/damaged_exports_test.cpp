@@ -14,12 +14,11 @@ namespace {
 
 using nlohmann::json;
 using test::join;
+using test::kPerTensor;
 using test::llama_json;
 using test::packed_of;
 using test::ScratchFolder;
 using test::spec_of;
-
-const FormatSpec kPerTensor = spec_of("ternary", Granularity::kTensor);
 
 class DamagedExports : public ::testing::Test {
  protected:

@@ -19,6 +19,7 @@ inline FormatSpec spec_of(const std::string& format, Granularity granularity, st
   return {number_format(format), granularity, group_size, ternary ? ScaleRule::kAbsmean : ScaleRule::kMinMax,
           symmetric};
 }
+inline const FormatSpec kPerTensor = spec_of("ternary", Granularity::kTensor);
 
 // 272 entries: 256 bytes, one special token, and rows that no token has.
 inline std::string llama_json(int hidden, int intermediate, bool tied, const std::string& more = "",
@@ -76,8 +77,7 @@ struct ExportCase {
 };
 
 inline std::vector<ExportCase> export_cases() {
-  const FormatSpec half, kPerTensor = spec_of("ternary", Granularity::kTensor),
-                         kPerRow = spec_of("ternary", Granularity::kChannel);
+  const FormatSpec half, kPerRow = spec_of("ternary", Granularity::kChannel);
   std::vector<ExportCase> all;
   all.push_back(
       {"tied_256", packed_of(llama_json(256, 256, true), kPerTensor), {"gguf", "hf-bitnet", "compressed-tensors"}});

@@ -10,13 +10,13 @@ namespace tercet {
 namespace {
 
 using test::gpt2_json;
+using test::kPerTensor;
 using test::llama_json;
 using test::neox_json;
 using test::packed_of;
 using test::ScratchFolder;
 using test::spec_of;
 
-const FormatSpec kPerTensor = spec_of("ternary", Granularity::kTensor);
 const FormatSpec kPerRow = spec_of("ternary", Granularity::kChannel);
 
 std::string refusal_of(const std::string& format, const PackedModel& model, const std::string& gguf_type = "auto") {

@@ -15,13 +15,12 @@ namespace {
 
 using nlohmann::json;
 using test::join;
+using test::kPerTensor;
 using test::llama_json;
 using test::neox_json;
 using test::packed_of;
 using test::ScratchFolder;
 using test::spec_of;
-
-const FormatSpec kPerTensor = spec_of("ternary", Granularity::kTensor);
 
 TEST(ExportsForPrograms, AreReadBackWithoutAFinding) {
   for (const test::ExportCase& each : test::export_cases()) {

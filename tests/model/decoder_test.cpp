@@ -170,8 +170,10 @@ TEST(Decoder, GivesTheStreamsThatBlockAfterBlockGives) {
   for (const Family family : all_families()) {
     const auto model = Decoder::random(small_config(family), 3);
     const at::Tensor ids = some_ids(2, 6, model.config().vocab_size);
-    std::vector<at::Tensor> streams;
-    const at::Tensor logits = model.forward(ids, streams);
+    ForwardTap tap;
+    tap.wants_streams = true;
+    const at::Tensor logits = model.forward(ids, tap);
+    const std::vector<at::Tensor>& streams = tap.streams;
     EXPECT_TRUE(at::equal(logits, model.forward(ids))) << to_string(family);
     ASSERT_EQ(static_cast<std::int64_t>(streams.size()), model.config().layers);
     at::Tensor stream = model.embed(ids);
@@ -179,6 +181,24 @@ TEST(Decoder, GivesTheStreamsThatBlockAfterBlockGives) {
       stream = model.block(block, stream);
       EXPECT_TRUE(at::equal(streams[static_cast<std::size_t>(block)], stream)) << to_string(family) << " " << block;
     }
+  }
+}
+
+TEST(Decoder, GivesTheHeadsOfTheBlockThatIsAskedFor) {
+  for (const Family family : all_families()) {
+    Decoder model = Decoder::random(small_config(family), 3);
+    const at::Tensor ids = some_ids(2, 6, model.config().vocab_size);
+    at::Tensor query, key;
+    model.set_attention_observer([&](int block, const at::Tensor& q, const at::Tensor& k) {
+      if (block == 1) std::tie(query, key) = std::pair(q, k);
+    });
+    ForwardTap tap;
+    tap.attention_of = 1;
+    model.forward(ids, tap);
+    EXPECT_TRUE(at::equal(tap.query, query)) << to_string(family);
+    EXPECT_TRUE(at::equal(tap.key, key)) << to_string(family);
+    EXPECT_EQ(tap.value.sizes(), key.sizes()) << to_string(family);
+    EXPECT_TRUE(tap.streams.empty());
   }
 }
 

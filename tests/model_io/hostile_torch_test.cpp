@@ -20,7 +20,7 @@ TorchValue read_pickle(const std::string& pickle) {
   return PickleReader(pickle, "data.pkl", storage).read();
 }
 
-std::string text(const std::string& content) {
+std::string unicode_op(const std::string& content) {
   std::string size(4, '\0');
   for (std::size_t i = 0; i < 4; ++i) size[i] = static_cast<char>(content.size() >> (8 * i));
   return "X" + size + content;
@@ -28,8 +28,9 @@ std::string text(const std::string& content) {
 
 // A float tensor over a storage of `elements` (below 256), of shape [2^30] and stride 0.
 std::string expanded_tensor(char elements) {
-  return "\x80\x02"s + "ctorch._utils\n_rebuild_tensor_v2\n((" + text("storage") + "ctorch\nFloatStorage\n" +
-         text("0") + text("cpu") + "K" + elements + "tQK\x00"s + "J\x00\x00\x00\x40\x85"s + "K\x00\x85"s + "\x89}tR.";
+  return "\x80\x02"s + "ctorch._utils\n_rebuild_tensor_v2\n((" + unicode_op("storage") + "ctorch\nFloatStorage\n" +
+         unicode_op("0") + unicode_op("cpu") + "K" + elements + "tQK\x00"s + "J\x00\x00\x00\x40\x85"s + "K\x00\x85"s +
+         "\x89}tR.";
 }
 
 TEST(Pickle, WithATensorThatRepeatsItsStorageIsRefused) {
@@ -37,18 +38,18 @@ TEST(Pickle, WithATensorThatRepeatsItsStorageIsRefused) {
 }
 
 TEST(Pickle, WithOneTextAThousandTimesIsRefused) {
-  std::string pickle = "\x80\x02](" + text(std::string(1 << 20, 'x')) + "q\x01";
+  std::string pickle = "\x80\x02](" + unicode_op(std::string(1 << 20, 'x')) + "q\x01";
   for (int i = 0; i < 1000; ++i) pickle += "h\x01";
   EXPECT_MENTIONS(test::message_of<DataError>([&] { read_pickle(pickle + "e."); }), "unfolds");
 }
 
 TEST(Pickle, WithAnEndlessNameIsRefused) {
-  const std::string pickle = "\x80\x04" + text(std::string(5000, 'x')) + text("y") + "\x93.";
+  const std::string pickle = "\x80\x04" + unicode_op(std::string(5000, 'x')) + unicode_op("y") + "\x93.";
   EXPECT_MENTIONS(test::message_of<DataError>([&] { read_pickle(pickle); }), "name has no end");
 }
 
 TEST(Pickle, WithATextThatIsNotUtf8IsRefused) {
-  EXPECT_MENTIONS(test::message_of<DataError>([] { read_pickle("\x80\x02" + text("\xed\xa0\x80") + "."); }),
+  EXPECT_MENTIONS(test::message_of<DataError>([] { read_pickle("\x80\x02" + unicode_op("\xed\xa0\x80") + "."); }),
                   "not UTF-8");
 }
 
@@ -105,9 +106,10 @@ std::string zipped_zeros(std::uint32_t elements, std::size_t bytes) {
   std::string count(4, '\0');
   for (std::size_t i = 0; i < 4; ++i) count[i] = static_cast<char>(elements >> (8 * i));
   Zip zip;
-  zip.add("archive/data.pkl", "\x80\x02"s + "}" + text("w") + "ctorch._utils\n_rebuild_tensor_v2\n((" +
-                                  text("storage") + "ctorch\nFloatStorage\n" + text("0") + text("cpu") + "J" + count +
-                                  "tQK\x00"s + "J" + count + "\x85K\x01\x85\x89}tRs.");
+  zip.add("archive/data.pkl", "\x80\x02"s + "}" + unicode_op("w") + "ctorch._utils\n_rebuild_tensor_v2\n((" +
+                                  unicode_op("storage") + "ctorch\nFloatStorage\n" + unicode_op("0") +
+                                  unicode_op("cpu") + "J" + count + "tQK\x00"s + "J" + count +
+                                  "\x85K\x01\x85\x89}tRs.");
   zip.add("archive/version", "3\n");
   zip.add("archive/data/0", std::string(bytes, '\0'));
   return zip.bytes();

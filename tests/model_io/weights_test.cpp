@@ -32,7 +32,7 @@ json entry(const std::string& dtype, const json& shape, std::uint64_t begin, std
   return {{"dtype", dtype}, {"shape", shape}, {"data_offsets", {begin, end}}};
 }
 
-std::string refusal(const std::string& bytes) {
+std::string refusal_of(const std::string& bytes) {
   const ScratchFolder folder;
   write_text_file(folder / "model.safetensors", bytes);
   const std::string message = message_of<DataError>([&] { open_weights(folder.path()); });
@@ -113,51 +113,51 @@ TEST(Safetensors, RefusesEveryTruncation) {
   write_safetensors(folder / "model.safetensors", some_tensors());
   const std::string whole = read_file(folder / "model.safetensors");
   for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{9}, whole.size() / 2, whole.size() - 1}) {
-    refusal(whole.substr(0, size));
+    refusal_of(whole.substr(0, size));
   }
-  refusal(whole + "x");
+  refusal_of(whole + "x");
 }
 
 TEST(Safetensors, RefusesHeadersOutOfBounds) {
   std::string bytes = raw_file("{}", 0);
   const std::uint64_t huge = ~0ULL;
   std::memcpy(bytes.data(), &huge, 8);
-  EXPECT_MENTIONS(refusal(bytes), "header");
+  EXPECT_MENTIONS(refusal_of(bytes), "header");
   const std::uint64_t beyond = 3;
   std::memcpy(bytes.data(), &beyond, 8);
-  EXPECT_MENTIONS(refusal(bytes), "does not fit");
-  EXPECT_MENTIONS(refusal(raw_file(" {}", 0)), "'{'");
-  EXPECT_MENTIONS(refusal(raw_file("{\"a\":", 0)), "JSON");
-  EXPECT_MENTIONS(refusal(raw_file("{\"\xff\":1}", 0)), "JSON");
-  EXPECT_MENTIONS(refusal(raw_file("{\"a\":" + std::string(100'000, '['), 0)), "nested");
+  EXPECT_MENTIONS(refusal_of(bytes), "does not fit");
+  EXPECT_MENTIONS(refusal_of(raw_file(" {}", 0)), "'{'");
+  EXPECT_MENTIONS(refusal_of(raw_file("{\"a\":", 0)), "JSON");
+  EXPECT_MENTIONS(refusal_of(raw_file("{\"\xff\":1}", 0)), "JSON");
+  EXPECT_MENTIONS(refusal_of(raw_file("{\"a\":" + std::string(100'000, '['), 0)), "nested");
 }
 
 TEST(Safetensors, RefusesDataThatIsNotCoveredExactly) {
-  EXPECT_MENTIONS(refusal(raw_file(json{{"a", entry("U8", {4}, 0, 4)}, {"b", entry("U8", {4}, 2, 6)}}.dump(), 6)),
+  EXPECT_MENTIONS(refusal_of(raw_file(json{{"a", entry("U8", {4}, 0, 4)}, {"b", entry("U8", {4}, 2, 6)}}.dump(), 6)),
                   "overlaps");
-  EXPECT_MENTIONS(refusal(raw_file(json{{"a", entry("U8", {2}, 0, 2)}, {"b", entry("U8", {2}, 4, 6)}}.dump(), 6)),
+  EXPECT_MENTIONS(refusal_of(raw_file(json{{"a", entry("U8", {2}, 0, 2)}, {"b", entry("U8", {2}, 4, 6)}}.dump(), 6)),
                   "hole");
-  EXPECT_MENTIONS(refusal(raw_file(json{{"a", entry("U8", {2}, 0, 2)}}.dump(), 6)), "4 bytes");
-  EXPECT_MENTIONS(refusal(raw_file(json{{"a", entry("U8", {2}, 2, 0)}}.dump(), 2)), "before it begins");
+  EXPECT_MENTIONS(refusal_of(raw_file(json{{"a", entry("U8", {2}, 0, 2)}}.dump(), 6)), "4 bytes");
+  EXPECT_MENTIONS(refusal_of(raw_file(json{{"a", entry("U8", {2}, 2, 0)}}.dump(), 2)), "before it begins");
 }
 
 TEST(Safetensors, RefusesEntriesThatContradictThemselves) {
-  EXPECT_MENTIONS(refusal(raw_file(json{{"a", entry("F32", {2}, 0, 4)}}.dump(), 4)), "needs 8 bytes");
-  EXPECT_MENTIONS(refusal(raw_file(json{{"a", entry("Q7", {2}, 0, 4)}}.dump(), 4)), "'Q7'");
-  EXPECT_MENTIONS(refusal(raw_file(json{{"a", entry("U8", {-2}, 0, 4)}}.dump(), 4)), "'a'");
-  EXPECT_MENTIONS(refusal(raw_file(json{{"a", entry("U8", "4", 0, 4)}}.dump(), 4)), "shape");
-  EXPECT_MENTIONS(refusal(raw_file(json{{"a", {{"dtype", "U8"}, {"shape", {4}}}}}.dump(), 4)), "data_offsets");
-  EXPECT_MENTIONS(refusal(raw_file(R"({"a":7})", 0)), "'a'");
+  EXPECT_MENTIONS(refusal_of(raw_file(json{{"a", entry("F32", {2}, 0, 4)}}.dump(), 4)), "needs 8 bytes");
+  EXPECT_MENTIONS(refusal_of(raw_file(json{{"a", entry("Q7", {2}, 0, 4)}}.dump(), 4)), "'Q7'");
+  EXPECT_MENTIONS(refusal_of(raw_file(json{{"a", entry("U8", {-2}, 0, 4)}}.dump(), 4)), "'a'");
+  EXPECT_MENTIONS(refusal_of(raw_file(json{{"a", entry("U8", "4", 0, 4)}}.dump(), 4)), "shape");
+  EXPECT_MENTIONS(refusal_of(raw_file(json{{"a", {{"dtype", "U8"}, {"shape", {4}}}}}.dump(), 4)), "data_offsets");
+  EXPECT_MENTIONS(refusal_of(raw_file(R"({"a":7})", 0)), "'a'");
   const json huge = {{"a", entry("F32", {1ULL << 62, 4}, 0, 4)}};
-  EXPECT_MENTIONS(refusal(raw_file(huge.dump(), 4)), "overflows");
+  EXPECT_MENTIONS(refusal_of(raw_file(huge.dump(), 4)), "overflows");
   const json many = {{"a", entry("U8", std::vector<int>(17, 1), 0, 1)}};
-  EXPECT_MENTIONS(refusal(raw_file(many.dump(), 1)), "16 dimensions");
+  EXPECT_MENTIONS(refusal_of(raw_file(many.dump(), 1)), "16 dimensions");
 }
 
 TEST(Safetensors, RefusesOneNameTwiceAndMetadataThatIsNoText) {
   const std::string one = entry("U8", {1}, 0, 1).dump();
-  EXPECT_MENTIONS(refusal(raw_file("{\"a\":" + one + ",\"a\":" + one + "}", 1)), "twice");
-  EXPECT_MENTIONS(refusal(raw_file(R"({"__metadata__":{"step":3}})", 0)), "'step'");
+  EXPECT_MENTIONS(refusal_of(raw_file("{\"a\":" + one + ",\"a\":" + one + "}", 1)), "twice");
+  EXPECT_MENTIONS(refusal_of(raw_file(R"({"__metadata__":{"step":3}})", 0)), "'step'");
 }
 
 TEST(Weights, NamesATensorThatIsMissing) {

@@ -48,10 +48,6 @@ at::Tensor values_of(const Assignment& a, const std::vector<ScaleRun>& runs) {
   return values;
 }
 
-double energy(const at::Tensor& lost, const at::Tensor& hessian) {
-  return (at::mm(lost, hessian) * lost).sum().item<double>();
-}
-
 // Optimal brain surgeon, a column at a time: the inverse of H over the columns that are left is made anew for each.
 Assignment slow_reference(const Problem& problem) {
   const std::int64_t rows = problem.weight.size(0);
@@ -111,10 +107,10 @@ TEST_P(ImproveBy, NeverRaisesTheErrorAndKeepsTritsNearestToWhatWasRounded) {
   const FormatSpec spec = test::spec_by(GetParam(), 16);
   const Problem problem = make_problem(5, 9, 48, spec);
   Assignment a = compensate(problem.weight, problem.quadratic, problem.order.runs, GetParam(), kTrits);
-  double before = energy(problem.weight - values_of(a, problem.order.runs), problem.quadratic.hessian);
+  double before = test::energy(problem.weight - values_of(a, problem.order.runs), problem.quadratic.hessian);
   for (int i = 0; i < 4; ++i) {
     improve(problem.weight, problem.quadratic, problem.order.runs, GetParam(), kTrits, 1, a);
-    const double after = energy(problem.weight - values_of(a, problem.order.runs), problem.quadratic.hessian);
+    const double after = test::energy(problem.weight - values_of(a, problem.order.runs), problem.quadratic.hessian);
     EXPECT_LE(after, before * (1 + 1e-12)) << i;
     before = after;
   }
@@ -128,13 +124,13 @@ TEST(Improve, EndsWhereNoSingleTritCanBeChangedForTheBetter) {
   const Problem problem = make_problem(9, 3, 24, spec);
   Assignment a = compensate(problem.weight, problem.quadratic, problem.order.runs, spec.granularity, kTrits);
   improve(problem.weight, problem.quadratic, problem.order.runs, spec.granularity, kTrits, 100, a);
-  const double best = energy(problem.weight - values_of(a, problem.order.runs), problem.quadratic.hessian);
+  const double best = test::energy(problem.weight - values_of(a, problem.order.runs), problem.quadratic.hessian);
   for (std::int64_t row = 0; row < 3; ++row) {
     for (std::int64_t k = 0; k < 24; ++k) {
       for (const double trit : {-1.0, 0.0, 1.0}) {
         Assignment other{a.multiples.clone(), a.scales, {}, {}};
         other.multiples[row][k] = trit;
-        EXPECT_GE(energy(problem.weight - values_of(other, problem.order.runs), problem.quadratic.hessian),
+        EXPECT_GE(test::energy(problem.weight - values_of(other, problem.order.runs), problem.quadratic.hessian),
                   best * (1 - 1e-12));
       }
     }
@@ -147,7 +143,7 @@ double brute_force(const at::Tensor& row, double scale, const at::Tensor& hessia
   for (int code = 0; code < 729; ++code) {
     at::Tensor trits = at::empty({1, 6}, at::kDouble);
     for (int j = 0, rest = code; j < 6; ++j, rest /= 3) trits[0][j] = rest % 3 - 1;
-    best = std::min(best, energy(row - trits * scale, hessian));
+    best = std::min(best, test::energy(row - trits * scale, hessian));
   }
   return best;
 }
@@ -162,13 +158,13 @@ TEST(Compensation, ComesCloseToTheBestOfAllAssignmentsAndNeverBelow) {
     const at::Tensor& hessian = problem.quadratic.hessian;
     Assignment a = compensate(problem.weight, problem.quadratic, problem.order.runs, spec.granularity, kTrits);
     improve(problem.weight, problem.quadratic, problem.order.runs, spec.granularity, kTrits, 10, a);
-    const double scale = a.scales.item<double>(), found = energy(problem.weight - a.multiples * scale, hessian);
+    const double scale = a.scales.item<double>(), found = test::energy(problem.weight - a.multiples * scale, hessian);
     const double best = brute_force(problem.weight, scale, hessian);
     const at::Tensor rounded = (problem.weight.abs() > scale / 2).to(at::kDouble) * problem.weight.sign();
     EXPECT_GE(found, best * (1 - 1e-12)) << seed;
     best_found += found <= best * (1 + 1e-12) ? 1 : 0;
     excess += found / best - 1;
-    excess_of_rounding += energy(problem.weight - rounded * scale, hessian) / best - 1;
+    excess_of_rounding += test::energy(problem.weight - rounded * scale, hessian) / best - 1;
   }
   EXPECT_GE(best_found, kProblems / 2);
   EXPECT_LT(excess, 0.25 * excess_of_rounding);

@@ -115,10 +115,6 @@ TEST(IntegerScaleFit, ComesCloseToTheLeastErrorOfAllLevels) {
   }
 }
 
-double energy(const at::Tensor& lost, const at::Tensor& hessian) {
-  return (at::mm(lost, hessian) * lost).sum().item<double>();
-}
-
 TEST(IntegerCompensation, ComesCloseToTheBestOfAllAssignmentsAndNeverBelow) {
   const FormatSpec spec = test::spec_by(Granularity::kChannel, 0, "int2");
   const Grid grid(spec);
@@ -132,16 +128,17 @@ TEST(IntegerCompensation, ComesCloseToTheBestOfAllAssignmentsAndNeverBelow) {
     const at::Tensor weight = test::weights(10 * seed + 7, 1, 6).to(at::kDouble);
     Assignment a = compensate(weight, quadratic, order.runs, spec.granularity, grid);
     improve(weight, quadratic, order.runs, spec.granularity, grid, 10, a);
-    const double scale = a.scales.item<double>(), found = energy(weight - a.multiples * scale, quadratic.hessian);
+    const double scale = a.scales.item<double>(), found = test::energy(weight - a.multiples * scale, quadratic.hessian);
     double best = INFINITY;
     every_assignment(6, [&](const std::vector<double>& levels) {
       at::Tensor q = at::empty({1, 6}, at::kDouble);
       std::copy(levels.begin(), levels.end(), q.mutable_data_ptr<double>());
-      best = std::min(best, energy(weight - q * scale, quadratic.hessian));
+      best = std::min(best, test::energy(weight - q * scale, quadratic.hessian));
     });
     EXPECT_GE(found, best * (1 - 1e-12)) << seed;
     excess += found / best - 1;
-    excess_of_rounding += energy(weight - (weight / scale).round().clamp(-2, 1) * scale, quadratic.hessian) / best - 1;
+    excess_of_rounding +=
+        test::energy(weight - (weight / scale).round().clamp(-2, 1) * scale, quadratic.hessian) / best - 1;
   }
   EXPECT_LT(excess, 0.5 * excess_of_rounding);
 }

@@ -38,6 +38,11 @@ inline FormatSpec spec_by(Granularity granularity, std::int64_t group = 16, cons
   return {number_format(format), granularity, group, ScaleRule::kCalibrated, symmetric};
 }
 
+// Of the errors of all rows, as the second moment weighs them.
+inline double energy(const at::Tensor& lost, const at::Tensor& hessian) {
+  return (at::mm(lost, hessian) * lost).sum().item<double>();
+}
+
 inline at::Tensor weights(std::uint64_t seed, std::int64_t rows, std::int64_t columns) {
   return (normal_double(seed, {rows, columns}) * 0.05).to(at::kFloat);
 }

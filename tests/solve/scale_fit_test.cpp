@@ -9,14 +9,14 @@
 namespace tercet::solve {
 namespace {
 
-const Grid kTrits{{number_format("ternary")}};
+const Grid kTernaryGrid{{number_format("ternary")}};
 
 // sum d (w - s T)^2 with the scale as stored and each trit the nearest.
 double weighted_error(const std::vector<double>& weights, const std::vector<double>& importance,
                       const BlockScale& block) {
   double error = 0;
   for (std::size_t j = 0; j < weights.size(); ++j) {
-    const double lost = weights[j] - block.scale * nearest_multiple(weights[j], block, kTrits);
+    const double lost = weights[j] - block.scale * nearest_multiple(weights[j], block, kTernaryGrid);
     error += importance[j] * lost * lost;
   }
   return error;
@@ -46,21 +46,21 @@ TEST(ScaleFit, FindsTheLeastErrorOfAllTrits) {
     const std::vector<double> weights(w.const_data_ptr<double>(), w.const_data_ptr<double>() + 7);
     const std::vector<double> importance(d.const_data_ptr<double>(), d.const_data_ptr<double>() + 7);
     const double best = brute_force(weights, importance);
-    const double found = weighted_error(weights, importance, fit_scale(weights, importance, kTrits));
+    const double found = weighted_error(weights, importance, fit_scale(weights, importance, kTernaryGrid));
     EXPECT_NEAR(found, best, 1e-5 * best + 1e-7) << seed;  // the scale is rounded to fp16
   }
 }
 
 TEST(ScaleFit, GivesZerosAFiniteScale) {
-  const double scale = fit_scale({0, 0, 0}, {1, 1, 1}, kTrits).scale;
+  const double scale = fit_scale({0, 0, 0}, {1, 1, 1}, kTernaryGrid).scale;
   EXPECT_GT(scale, 0);
   EXPECT_TRUE(std::isfinite(scale));
 }
 
 TEST(ScaleFit, KeepsScalesWithinFp16) {
-  EXPECT_EQ(as_stored_scale(1e9, kTrits), 65504.0);
-  EXPECT_GT(as_stored_scale(1e-30, kTrits), 0.0);
-  EXPECT_EQ(as_stored_scale(0.25, kTrits), 0.25);
+  EXPECT_EQ(as_stored_scale(1e9, kTernaryGrid), 65504.0);
+  EXPECT_GT(as_stored_scale(1e-30, kTernaryGrid), 0.0);
+  EXPECT_EQ(as_stored_scale(0.25, kTernaryGrid), 0.25);
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const nlohmann::json kMetadata = {{"fingerprint", "abc"}};
+const nlohmann::json kWriterMetadata = {{"fingerprint", "abc"}};
 
 class SharedWriter : public testing::Test {
  protected:
@@ -51,7 +51,7 @@ class SharedWriter : public testing::Test {
 TEST_F(SharedWriter, SavesWhileTheRanksCommunicate) {
   CheckpointWriter writer(world(), {folder_});
   for (std::int64_t step = 1; step <= 3; ++step) {
-    writer.save(step, state(), kMetadata);
+    writer.save(step, state(), kWriterMetadata);
     for (int i = 0; i < 50; ++i) {
       EXPECT_EQ(all_reduce_value(world(), std::int64_t{i}, Reduce::kSum), i * world().size());
     }
@@ -64,7 +64,7 @@ TEST_F(SharedWriter, SavesWhileTheRanksCommunicate) {
 TEST_F(SharedWriter, SavesTheSameAsWithoutAThread) {
   for (const bool asynchronous : {true, false}) {
     CheckpointWriter writer(world(), {folder_ / std::to_string(asynchronous), 2, asynchronous});
-    writer.save(1, state(), kMetadata);
+    writer.save(1, state(), kWriterMetadata);
     writer.wait();
   }
   on_root(world(), [&] {
@@ -80,7 +80,7 @@ TEST_F(SharedWriter, LetsTheRunFileRecordWhileItIsInFlight) {
   RunFile run(folder_ / "run", world().is_root());
   CheckpointWriter writer(world(), {folder_});
   for (std::int64_t step = 1; step <= 4; ++step) {
-    writer.save(step, state(), kMetadata);
+    writer.save(step, state(), kWriterMetadata);
     for (int i = 0; i < 20; ++i) run.metric({"loss", 20 * step + i, 1.0, "nats"});
     world().barrier();
   }
@@ -99,13 +99,13 @@ TEST_F(SharedWriter, GivesAllRanksTheErrorOfOneAtTheNextCall) {
   ::getrlimit(RLIMIT_FSIZE, &before);
   const rlimit tiny{100000, before.rlim_max};
   if (world().rank() == world().size() - 1) ::setrlimit(RLIMIT_FSIZE, &tiny);
-  writer.save(1, state(), kMetadata);
-  const std::string text = test::message_of<StoreError>([&] { writer.save(2, state(), kMetadata); });
+  writer.save(1, state(), kWriterMetadata);
+  const std::string text = test::message_of<StoreError>([&] { writer.save(2, state(), kWriterMetadata); });
   ::setrlimit(RLIMIT_FSIZE, &before);
   ::signal(SIGXFSZ, handler);
   for (const std::string& other : world().all_gather(text)) EXPECT_EQ(other, text);
   EXPECT_NE(text.find("state.h5"), std::string::npos) << text;
-  writer.save(3, state(), kMetadata);
+  writer.save(3, state(), kWriterMetadata);
   writer.wait();
   expect_saved(3, weight_);
 }
@@ -114,8 +114,8 @@ TEST_F(SharedWriter, RefusesTogetherWhatOneRankCannotSave) {
   CheckpointWriter writer(world(), {folder_});
   StateTensors mine = state();
   if (world().rank() == world().size() - 1) mine[0].second = mine[0].second.reshape({2, -1}).t();
-  EXPECT_THROW(writer.save(1, mine, kMetadata), StoreError);
-  writer.save(2, state(), kMetadata);
+  EXPECT_THROW(writer.save(1, mine, kWriterMetadata), StoreError);
+  writer.save(2, state(), kWriterMetadata);
   writer.wait();
   expect_saved(2, weight_);
 }
@@ -124,7 +124,7 @@ TEST_F(SharedWriter, RefusesTogetherWhatOneRankCannotSave) {
 TEST_F(SharedWriter, CanBeLeftByTheRanksAtDifferentTimes) {
   {
     CheckpointWriter writer(world(), {folder_});
-    writer.save(1, state(), kMetadata);
+    writer.save(1, state(), kWriterMetadata);
     std::this_thread::sleep_for(std::chrono::milliseconds(100 * world().rank()));
   }
   world().barrier();
@@ -137,7 +137,7 @@ TEST_F(SharedWriter, DoesNotHoldUpTheStepsWhenOneRankIsSlowToWrite) {
   {
     std::unique_ptr<store::Hdf5Session> library;
     if (world().is_root()) library = std::make_unique<store::Hdf5Session>();
-    writer.save(1, state(), kMetadata);
+    writer.save(1, state(), kWriterMetadata);
     for (int i = 0; i < 10; ++i) world().barrier();
     EXPECT_FALSE(fs::exists(folder_ / "step-00000001"));
     world().barrier();

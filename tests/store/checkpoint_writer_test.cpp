@@ -20,7 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 using test::message_of;
 
-const nlohmann::json kMetadata = {{"fingerprint", "abc"}};
+const nlohmann::json kWriterMetadata = {{"fingerprint", "abc"}};
 
 class Writer : public testing::Test {
  protected:
@@ -48,7 +48,7 @@ TEST_F(Writer, SavesTheStateAsItWasWhateverBecomesOfTheTensors) {
   CheckpointWriter writer(*comm_, {folder()});
   {
     const store::Hdf5Session library;
-    writer.save(1, state(), kMetadata);
+    writer.save(1, state(), kWriterMetadata);
     weight_.zero_();
     EXPECT_FALSE(published(1));
   }
@@ -60,7 +60,7 @@ TEST_F(Writer, SavesAgainIntoTheSameMemory) {
   CheckpointWriter writer(*comm_, {folder(), 9});
   for (const std::int64_t step : {1, 2, 3}) {
     weight_.add_(1);
-    writer.save(step, state(), kMetadata);
+    writer.save(step, state(), kWriterMetadata);
     weight_.add_(1);
   }
   writer.wait();
@@ -70,21 +70,21 @@ TEST_F(Writer, SavesAgainIntoTheSameMemory) {
 
 TEST_F(Writer, SavesAStateThatHasChangedItsShape) {
   CheckpointWriter writer(*comm_, {folder()});
-  writer.save(1, state(), kMetadata);
-  writer.save(2, {{"weight", weight_.narrow(0, 5, 1200000).reshape({2, 600000})}, {"more", weight_}}, kMetadata);
+  writer.save(1, state(), kWriterMetadata);
+  writer.save(2, {{"weight", weight_.narrow(0, 5, 1200000).reshape({2, 600000})}, {"more", weight_}}, kWriterMetadata);
   writer.wait();
   expect_saved(2, weight_.narrow(0, 5, 1200000).reshape({2, 600000}));
 }
 
 TEST_F(Writer, HasAtMostOneInFlight) {
   CheckpointWriter writer(*comm_, {folder()});
-  writer.save(1, state(), kMetadata);
-  writer.save(2, state(), kMetadata);
+  writer.save(1, state(), kWriterMetadata);
+  writer.save(2, state(), kWriterMetadata);
   EXPECT_TRUE(published(1));
 }
 
 TEST_F(Writer, FinishesWhatIsInFlightWhenItGoes) {
-  { CheckpointWriter(*comm_, {folder()}).save(1, state(), kMetadata); }
+  { CheckpointWriter(*comm_, {folder()}).save(1, state(), kWriterMetadata); }
   expect_saved(1, weight_);
 }
 
@@ -98,8 +98,8 @@ TEST_F(Writer, WaitsForNothingWhenNothingWasSaved) {
 TEST_F(Writer, ReportsWhatEachCheckpointTook) {
   for (const bool asynchronous : {true, false}) {
     CheckpointWriter writer(*comm_, {folder(), 2, asynchronous});
-    writer.save(1, state(), kMetadata);
-    writer.save(2, state(), kMetadata);
+    writer.save(1, state(), kWriterMetadata);
+    writer.save(2, state(), kWriterMetadata);
     EXPECT_EQ(writer.take_reports().size(), asynchronous ? 1u : 2u);
     writer.wait();
     const auto reports = writer.take_reports();
@@ -115,13 +115,13 @@ TEST_F(Writer, ReportsWhatEachCheckpointTook) {
 TEST_F(Writer, ThrowsWhatWentWrongAtTheNextCallAndGoesOn) {
   test::write_text_file(folder(), "a file where the folder should be");
   CheckpointWriter writer(*comm_, {folder()});
-  writer.save(1, state(), kMetadata);
-  const std::string text = message_of<StoreError>([&] { writer.save(2, state(), kMetadata); });
+  writer.save(1, state(), kWriterMetadata);
+  const std::string text = message_of<StoreError>([&] { writer.save(2, state(), kWriterMetadata); });
   EXPECT_NE(text.find(folder().string()), std::string::npos) << text;
-  writer.save(3, state(), kMetadata);
+  writer.save(3, state(), kWriterMetadata);
   EXPECT_THROW(writer.wait(), StoreError);
   fs::remove(folder());
-  writer.save(4, state(), kMetadata);
+  writer.save(4, state(), kWriterMetadata);
   writer.wait();
   expect_saved(4, weight_);
 }
@@ -129,14 +129,14 @@ TEST_F(Writer, ThrowsWhatWentWrongAtTheNextCallAndGoesOn) {
 // A file size limit stands in for a full disk.
 TEST_F(Writer, LeavesThePublishedOnesWhenTheDiskIsFull) {
   CheckpointWriter writer(*comm_, {folder()});
-  writer.save(1, state(), kMetadata);
+  writer.save(1, state(), kWriterMetadata);
   writer.wait();
   const auto handler = ::signal(SIGXFSZ, SIG_IGN);
   rlimit before{};
   ::getrlimit(RLIMIT_FSIZE, &before);
   const rlimit tiny{20000, before.rlim_max};
   ::setrlimit(RLIMIT_FSIZE, &tiny);
-  writer.save(2, state(), kMetadata);
+  writer.save(2, state(), kWriterMetadata);
   EXPECT_THROW(writer.wait(), StoreError);
   ::setrlimit(RLIMIT_FSIZE, &before);
   ::signal(SIGXFSZ, handler);
@@ -146,12 +146,12 @@ TEST_F(Writer, LeavesThePublishedOnesWhenTheDiskIsFull) {
 
 TEST_F(Writer, GoesWithoutAWordToTheCallerWhenItsLastCheckpointFailed) {
   test::write_text_file(folder(), "a file");
-  EXPECT_NO_THROW(CheckpointWriter(*comm_, {folder()}).save(1, state(), kMetadata));
+  EXPECT_NO_THROW(CheckpointWriter(*comm_, {folder()}).save(1, state(), kWriterMetadata));
 }
 
 TEST_F(Writer, RefusesTensorsThatCannotBeSavedAtOnce) {
   CheckpointWriter writer(*comm_, {folder()});
-  EXPECT_THROW(writer.save(1, {{"strided", weight_.reshape({2, -1}).t()}}, kMetadata), StoreError);
+  EXPECT_THROW(writer.save(1, {{"strided", weight_.reshape({2, -1}).t()}}, kWriterMetadata), StoreError);
   writer.wait();
   EXPECT_FALSE(fs::exists(folder()));
 }

@@ -78,11 +78,10 @@ TEST(BlockTuning, TouchesNothingOutsideTheBlocks) {
   }
 }
 
-TEST(BlockTuning, GoesOnAfterTheBlocksThatAnEarlierAttemptFinished) {
+void expect_to_go_on(BlockwiseOptions options) {
   const test::ScratchFolder scratch;
   const auto comm = make_self_communicator();
   const Decoder original = Decoder::random(test::tiny_config(), 1);
-  BlockwiseOptions options = short_tuning();
   std::vector<at::Tensor> masters;
   std::vector<BlockReport> first, second;
   for (std::vector<BlockReport>* reports : {&first, &second}) {
@@ -98,6 +97,80 @@ TEST(BlockTuning, GoesOnAfterTheBlocksThatAnEarlierAttemptFinished) {
   for (std::size_t i = 0; i < first.size(); ++i) {
     EXPECT_EQ(second[i].steps, 0);
     EXPECT_EQ(second[i].error_after, first[i].error_after);
+  }
+}
+
+TEST(BlockTuning, GoesOnAfterTheBlocksThatAnEarlierAttemptFinished) {
+  expect_to_go_on(short_tuning());
+  BlockwiseOptions everything = test::short_tuning(4);
+  everything.window = 2;
+  everything.by_parts = true;
+  everything.softening = 0.5;
+  everything.scale_epochs = 2;
+  expect_to_go_on(everything);
+}
+
+// Each way of tuning, by what it changes in the options.
+struct Variant {
+  const char* name;
+  void (*choose)(BlockwiseOptions&);
+  std::int64_t steps;  // of the first block, at 20 epochs of two steps
+};
+const Variant kVariants[] = {
+    {"window", [](BlockwiseOptions& options) { options.window = 2; }, 40},
+    {"by parts", [](BlockwiseOptions& options) { options.by_parts = true; }, 120},
+    {"softened", [](BlockwiseOptions& options) { options.softening = 0.5; }, 40},
+    {"scales",
+     [](BlockwiseOptions& options) {
+       options.scale_epochs = 10;
+       options.scale_learning_rate = 1e-3;
+     },
+     60},
+};
+
+TEST(BlockTuning, BringsTheModelNearerToTheOriginalInEveryVariant) {
+  const Decoder original = Decoder::random(test::tiny_config(), 1);
+  const at::Tensor ids = test::counting_batch(0, 4, 16);
+  const auto distance = [&](const Student& student) {
+    return (student.decoder().hidden_states(ids) - original.hidden_states(ids)).square().sum().item<double>();
+  };
+  for (const Variant& variant : kVariants) {
+    BlockwiseOptions options = short_tuning();
+    variant.choose(options);
+    Student student = test::ternary_student(1);
+    const double before = distance(student);
+    const std::vector<BlockReport> reports = tune(student, original, options);
+    EXPECT_LT(distance(student), 0.9 * before) << variant.name;
+    EXPECT_EQ(reports.front().steps, variant.steps) << variant.name;
+  }
+}
+
+// What is packed is what was tuned, also where the scales are fixed.
+TEST(BlockTuning, LeavesMastersThatStandForWhatIsSeen) {
+  const Decoder original = Decoder::random(test::tiny_config(Family::kGpt2), 1);
+  for (const Variant& variant : kVariants) {
+    BlockwiseOptions options = short_tuning();
+    variant.choose(options);
+    Student student = test::ternary_student(1, Family::kGpt2);
+    tune(student, original, options);
+    for (const TrainedParameter& parameter : student.parameters()) {
+      const at::Tensor matrix = as_output_first(parameter.master.detach(), parameter.input_first);
+      const at::Tensor stored = dequantize(store(matrix, *parameter.spec, parameter.calibration));
+      EXPECT_TRUE(at::equal(as_output_first(stored, parameter.input_first), parameter.seen.detach()))
+          << variant.name << " " << parameter.name;
+      EXPECT_TRUE(parameter.trained);
+    }
+  }
+}
+
+TEST(BlockTuning, FixesTheScalesThatItTuned) {
+  const Decoder original = Decoder::random(test::tiny_config(), 1);
+  BlockwiseOptions options = short_tuning();
+  options.scale_epochs = 2;
+  Student student = test::ternary_student(1);
+  tune(student, original, options);
+  for (const TrainedParameter& parameter : student.parameters()) {
+    EXPECT_EQ(parameter.calibration.scales.defined(), is_block_linear(parameter.role)) << parameter.name;
   }
 }
 

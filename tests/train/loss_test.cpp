@@ -7,8 +7,11 @@
 #include <ATen/ops/nll_loss.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/sign.h>
+#include <ATen/ops/softmax.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
+
+#include <array>
 
 #include <cmath>
 #include <limits>
@@ -219,6 +222,54 @@ TEST(StreamLoss, IsTheMeanOverBlocksOfEachPositionsRelativeSquaredError) {
 TEST(StreamLoss, OfTheTeacherItselfIsZero) {
   const at::Tensor stream = test::normal(3, {2, 4, 8}).set_requires_grad(true);
   EXPECT_EQ(stream_loss({stream}, {stream}, 1).error_sum, 0);
+}
+
+AttentionHeads some_heads(std::uint64_t seed) {
+  const std::vector<std::int64_t> shape{2, 3, 5, 4};
+  return {test::normal(seed, shape), test::normal(seed + 1, shape), test::normal(seed + 2, shape)};
+}
+
+// The definition, row by row, in fp64.
+at::Tensor relation_divergence(const at::Tensor& student, const at::Tensor& teacher) {
+  at::Tensor sum = at::zeros({}, at::kDouble);
+  const auto relation = [](const at::Tensor& heads, std::int64_t b, std::int64_t h, std::int64_t i) {
+    return at::softmax(heads[b][h].matmul(heads[b][h][i]) / 2.0, 0);  // sqrt(4)
+  };
+  for (std::int64_t b = 0; b < 2; ++b) {
+    for (std::int64_t h = 0; h < 3; ++h) {
+      for (std::int64_t i = 0; i < 5; ++i) {
+        const at::Tensor p = relation(teacher, b, h, i), q = relation(student, b, h, i);
+        sum = sum + (p * (p / q).log()).sum() / 3;
+      }
+    }
+  }
+  return sum;
+}
+
+TEST(RelationLoss, IsTheDivergenceOfTheRelationsOfEachHead) {
+  const AttentionHeads teacher = some_heads(1);
+  AttentionHeads student = some_heads(7);
+  std::vector<at::Tensor> inputs, doubles;
+  for (at::Tensor* heads : {&student.query, &student.key, &student.value}) {
+    doubles.push_back(heads->to(at::kDouble).set_requires_grad(true));
+    inputs.push_back(heads->set_requires_grad(true));
+  }
+  const RelationLoss got = relation_loss(student, teacher, 0.25);
+  got.loss.backward();
+  at::Tensor sum = at::zeros({}, at::kDouble);
+  const std::array<at::Tensor, 3> targets{teacher.query, teacher.key, teacher.value};
+  for (std::size_t i = 0; i < 3; ++i) sum = sum + relation_divergence(doubles[i], targets[i].to(at::kDouble)) / 3;
+  (0.25 * sum).backward();
+  EXPECT_NEAR(got.divergence_sum, sum.item<double>(), 1e-5);
+  EXPECT_NEAR(got.loss.item<double>(), 0.25 * sum.item<double>(), 1e-5);
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_TRUE(at::allclose(inputs[i].grad().to(at::kDouble), doubles[i].grad(), 1e-4, 1e-6)) << i;
+  }
+}
+
+TEST(RelationLoss, OfTheTeacherItselfIsZero) {
+  const AttentionHeads heads = some_heads(1);
+  EXPECT_NEAR(relation_loss(heads, heads, 1).divergence_sum, 0, 1e-5);
 }
 
 }  // namespace

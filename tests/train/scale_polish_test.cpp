@@ -42,10 +42,10 @@ Student integer_student(bool symmetric) {
 
 void expect_nothing_to_change(Student student) {
   const std::vector<at::Tensor> before = copy_seen(student);
-  freeze_levels(student);
+  freeze_levels(student.parameters());
   student.requantize();
   const std::vector<at::Tensor> frozen = copy_seen(student);
-  thaw_levels(student);
+  thaw_levels(student.parameters());
   const std::vector<at::Tensor> thawed = copy_seen(student);
   for (std::size_t i = 0; i < before.size(); ++i) {
     EXPECT_TRUE(at::equal(frozen[i], before[i])) << student.parameters()[i].name;
@@ -84,13 +84,13 @@ TEST(ScalePolish, MovesScalesAloneTowardsTheTeacher) {
   const Decoder teacher = Decoder::random(test::tiny_config(), 1);
   Student student = test::ternary_student(1);
   const std::vector<at::Tensor> before = copy_seen(student);
-  freeze_levels(student);
+  freeze_levels(student.parameters());
   TrainerOptions options = test::short_run(30);
   options.optimizer.kind = "adamw";
   options.optimizer.learning_rate = 1e-3;
   const auto comm = make_self_communicator();
   const TrainingResult result = run_training(*comm, student, &teacher, options, {test::counting_sample});
-  thaw_levels(student);
+  thaw_levels(student.parameters());
   EXPECT_LT(result.last_loss, 0.95 * result.first_loss);
   const std::vector<at::Tensor> after = copy_seen(student);
   for (std::size_t i = 0; i < before.size(); ++i) {
@@ -111,7 +111,7 @@ TEST(ScalePolish, IsResumedToTheBit) {
   std::vector<std::vector<at::Tensor>> outcomes;
   for (const int attempt : {0, 1, 2}) {  // whole; broken off; resumed
     Student student = test::ternary_student(1);
-    freeze_levels(student);
+    freeze_levels(student.parameters());
     TrainerCallbacks callbacks{test::counting_sample};
     callbacks.on_step = [&](const StepRecord& record) {
       if (attempt == 1 && record.step == 5) throw StopRequested("a test ends the run here");
@@ -124,7 +124,7 @@ TEST(ScalePolish, IsResumedToTheBit) {
     } catch (const StopRequested&) {
       continue;
     }
-    thaw_levels(student);
+    thaw_levels(student.parameters());
     outcomes.push_back(copy_seen(student));
   }
   ASSERT_EQ(outcomes.size(), 2u);

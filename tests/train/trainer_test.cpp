@@ -78,6 +78,52 @@ TEST(Training, WithTheHiddenLossBringsTheStreamsNearerThanWithout) {
   EXPECT_LT(errors[2], 0.9 * errors[1]);
 }
 
+TEST(Training, WeighsAttentionRelationsByTheNormOfTheirGradient) {
+  const Decoder teacher = Decoder::random(test::tiny_config(), 1);
+  std::vector<double> divergences;
+  for (const double share : {1e-6, 2.0}) {
+    Student student = test::ternary_student(1);
+    Recorder recorder;
+    TrainerOptions options = short_run(30);
+    options.optimizer.kind = "adamw";
+    options.optimizer.learning_rate = 1e-3;
+    options.relation_loss = share;
+    train(student, options, recorder.callbacks(), &teacher);
+    const StepRecord &first = recorder.steps.front(), &last = recorder.steps.back();
+    const double weight = (first.loss - first.kl) / first.relation;
+    EXPECT_NEAR(last.loss, last.kl + weight * last.relation, 1e-3 * last.loss) << "the weight stays";
+    divergences.push_back(last.relation);
+  }
+  EXPECT_LT(divergences[1], 0.9 * divergences[0]);
+}
+
+// Gradients of norm 1 and r that point anywhere have a sum whose norm lies between |1 - r| and 1 + r.
+TEST(Training, GivesAttentionRelationsTheShareOfTheGradientThatIsAskedFor) {
+  const Decoder teacher = Decoder::random(test::tiny_config(), 5);
+  std::vector<double> norms;
+  for (const double share : {0.0, 3.0}) {
+    Student student = test::ternary_student();
+    Recorder recorder;
+    TrainerOptions options = short_run(1);
+    options.relation_loss = share;
+    options.relation_block = 2;
+    train(student, options, recorder.callbacks(), &teacher);
+    norms.push_back(recorder.steps.front().gradient_norm);
+  }
+  EXPECT_GE(norms[1], 2 * norms[0]);
+  EXPECT_LE(norms[1], 4 * norms[0]);
+}
+
+TEST(Training, RefusesRelationsOfABlockThatThereIsNot) {
+  const Decoder teacher = Decoder::random(test::tiny_config(), 5);
+  Student student = test::ternary_student();
+  TrainerOptions options = short_run(1);
+  options.relation_loss = 1;
+  options.relation_block = 3;
+  Recorder recorder;
+  EXPECT_THROW(train(student, options, recorder.callbacks(), &teacher), ConfigError);
+}
+
 TEST(Training, WithTheHiddenLossTakesTheSameStepHoweverTheBatchIsCut) {
   const Decoder teacher = Decoder::random(test::tiny_config(), 5);
   std::vector<double> losses, norms;
@@ -239,6 +285,7 @@ TEST(Training, WithEveryOtherIngredientIsResumedToTheBit) {
   options.optimizer.learning_rate = 1e-3;
   options.schedule.decay = "two_stage";
   options.hidden_loss = 1;
+  options.relation_loss = 0.5;
   options.token_scaled_kl = true;
   options.softening = 0.7;
   expect_the_same_when_resumed(options);

@@ -54,6 +54,9 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
 // The same without fsync: a reader never sees half a file, but after a crash of the machine it may be gone or empty.
 void replace_file(const std::filesystem::path& path, std::string_view content);
 
+// Makes a folder and those above it, where they are not there. Throws StoreError with `hint`.
+void make_folder(const std::filesystem::path& folder, const std::string& hint = "");
+
 // fsync of a file or folder. Throws StoreError.
 void sync_path(const std::filesystem::path& path);
 

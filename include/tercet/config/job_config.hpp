@@ -115,8 +115,10 @@ struct TrainingSection {
   double gradient_clip = 1.0;  // global norm; 0: off
   double distillation = 0.5;   // weight of KL to the teacher; 1 - it is the weight of cross-entropy
   bool token_scaled_kl = false;
-  double softening = 0.0;    // share of the steps with partly quantized weights
-  double hidden_loss = 0.0;  // weight of the residual streams' distance from the teacher's; 0: off
+  double softening = 0.0;           // share of the steps with partly quantized weights
+  double relation_loss = 0.0;       // gradient of the attention relations as a multiple of the rest's; 0: off
+  std::int64_t relation_block = 1;  // whose relations, from the end
+  double hidden_loss = 0.0;         // weight of the residual streams' distance from the teacher's; 0: off
   double warmup_fraction = 0.02;
   std::string schedule = "linear";            // constant | linear | two_stage | cosine
   double hold = 0.0;                          // share of the steps at the peak before it falls
@@ -132,10 +134,15 @@ struct TrainingSection {
 
 struct BlockwiseSection {
   bool enabled = false;
-  std::int64_t samples = 512;   // sequences
-  std::int64_t batch = 8;       // sequences of one step over all ranks
-  std::int64_t epochs = 4;      // over the samples, for each block
-  double learning_rate = 5e-4;  // AdamW
+  std::int64_t samples = 512;     // sequences
+  std::int64_t batch = 8;         // sequences of one step over all ranks
+  std::int64_t epochs = 4;        // over the samples, for each block and part of it
+  double learning_rate = 5e-4;    // AdamW
+  std::int64_t window = 1;        // blocks tuned at once
+  bool by_parts = false;          // query and key, value and attention output, MLP: one after the other
+  double softening = 0;           // share of the steps over which weights harden
+  std::int64_t scale_epochs = 0;  // then, for the scales alone
+  double scale_learning_rate = 1e-4;
 };
 
 struct EvaluationSection {

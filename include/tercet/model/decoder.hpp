@@ -84,6 +84,14 @@ class KeyValueCache {
   std::vector<at::Tensor> keys_, values_;  // of each block [kv_heads, capacity, head_dim]
 };
 
+// What a forward pass leaves behind besides the logits, with its graph, for losses inside the model.
+struct ForwardTap {
+  bool wants_streams = false;
+  std::vector<at::Tensor> streams;  // the residual stream [batch, positions, hidden] after each block
+  int attention_of = -1;            // block whose heads are wanted; -1: none
+  at::Tensor query, key, value;  // [batch, heads, positions, head_dim], rotated, repeated to the heads of the queries
+};
+
 class Decoder {
  public:
   // Loads and converts every parameter to `dtype` (kFloat default) on `device`. Checks names, shapes and finiteness;
@@ -110,8 +118,7 @@ class Decoder {
   // ids [batch, positions] int64 -> logits [batch, positions, vocab]. Causal; positions start at 0. fp32 throughout,
   // or, inside at::autocast, in its type with the residual stream in fp32 (logits then are in that type).
   at::Tensor forward(const at::Tensor& ids) const;
-  // As forward; `streams` then holds the residual stream [batch, positions, hidden] after each block.
-  at::Tensor forward(const at::Tensor& ids, std::vector<at::Tensor>& streams) const;
+  at::Tensor forward(const at::Tensor& ids, ForwardTap& tap) const;
   // As forward, without the head: the final normalised hidden states [batch, positions, hidden].
   at::Tensor hidden_states(const at::Tensor& ids) const;
   // The parts of forward(), for those who go block by block: the residual stream [batch, positions, hidden] before the

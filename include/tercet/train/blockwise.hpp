@@ -1,6 +1,7 @@
 // Block-wise fine-tuning: block after block learns to put out what the original's block puts out, on what the quantized
-// blocks before it give it (BRECQ, Li et al. 2021, eq. 10; Block-AP of EfficientQAT, Chen et al. 2024). No step
-// computes more than one block, and no gradient leaves it.
+// blocks before it give it (BRECQ, Li et al. 2021, eq. 10; Block-AP of EfficientQAT, Chen et al. 2024), or several
+// blocks at once, in a window that slides by one (CBQ, Ding et al. 2023, arXiv:2312.07950). No step computes more than
+// the window, and no gradient leaves it.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +22,13 @@ struct BlockwiseOptions {
   std::int64_t sequence_length = 256;  // tokens
   std::int64_t sequences_per_step = 8;
   std::int64_t micro_batch = 8;  // sequences of one forward pass on one rank
-  std::int64_t epochs = 4;       // over the samples, for each block
+  std::int64_t epochs = 4;       // over the samples, for each block and part of it
+  std::int64_t window = 1;       // blocks tuned at once, towards the outputs of the last of them
+  bool by_parts = false;  // query and key first, then value and attention output, then the MLP; otherwise all at once
+  // Share of the steps over which the weights of a part pass from their full precision to their quantized values.
+  double softening = 0;
+  std::int64_t scale_epochs = 0;  // then, with the levels fixed, as often for the scales alone; 0: not
+  double scale_learning_rate = 1e-4;
   OptimizerOptions optimizer;
   double gradient_clip = 1.0;
   bool bfloat16 = true;
@@ -30,9 +37,10 @@ struct BlockwiseOptions {
   StopControl* stop = nullptr;  // asked after each step; a stopped block begins anew
 };
 
-// Errors are ||student - original||_F / ||original||_F of the residual stream after the block, over all samples.
+// Errors are ||student - original||_F / ||original||_F of the residual stream after the block (the last of
+// its window), over all samples.
 struct BlockReport {
-  int block = 0;
+  int block = 0;                             // the first of its window
   double error_before = 0, error_after = 0;  // the same where tuning made it worse, and was taken back
   std::int64_t steps = 0;
   double seconds = 0;  // 0 for one that an earlier attempt tuned

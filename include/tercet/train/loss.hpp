@@ -40,4 +40,19 @@ struct StreamLoss {
 // micro-batches does not matter.
 StreamLoss stream_loss(const std::vector<at::Tensor>& student, const std::vector<at::Tensor>& teacher, double weight);
 
+// What relation_loss needs of a block's attention: each [batch, heads, positions, head_dim].
+struct AttentionHeads {
+  at::Tensor query, key, value;
+};
+
+struct RelationLoss {
+  at::Tensor loss;            // scalar with a graph: weight * divergence_sum
+  double divergence_sum = 0;  // nats, over positions: mean over query, key, value and heads
+};
+
+// Attention relations (MiniLMv2, Wang et al. 2020, arXiv:2012.15828, eq. 3-4; of one late block as in BitDistill, Wu et
+// al. 2025, arXiv:2510.13998): for each of query, key and value A, R = softmax(A A' / sqrt(head_dim)) of each head over
+// the positions of its sequence; KL(R_teacher || R_student). The teacher's without a graph.
+RelationLoss relation_loss(const AttentionHeads& student, const AttentionHeads& teacher, double weight);
+
 }  // namespace tercet

@@ -40,6 +40,12 @@ struct ParameterPlan {
   Calibration calibration;
 };
 
+// Seen values from masters. With a hardness below 1 the trained matrices inside the blocks are seen as
+// hardness * quantized + (1 - hardness) * master.
+void requantize(std::vector<TrainedParameter>& parameters, double hardness = 1);
+// Gradients of scales from those of the seen values, of parameters with fixed levels.
+void derive_gradients(std::vector<TrainedParameter>& parameters);
+
 class Student {
  public:
   // Takes the decoder over; `plan` has one entry per parameter.
@@ -50,11 +56,10 @@ class Student {
   std::vector<TrainedParameter>& parameters() { return parameters_; }
   const std::vector<TrainedParameter>& parameters() const { return parameters_; }
 
-  // Seen values from masters; called before every step that reads them. With a hardness below 1 the matrices inside the
-  // blocks are seen as hardness * quantized + (1 - hardness) * master.
-  void requantize(double hardness = 1);
+  // Seen values from masters; called before every step that reads them.
+  void requantize(double hardness = 1) { tercet::requantize(parameters_, hardness); }
   // After a backward pass, and its reduction over ranks: gradients of scales from those of the seen values.
-  void derive_gradients();
+  void derive_gradients() { tercet::derive_gradients(parameters_); }
 
   std::vector<at::Tensor> copy_masters() const;
   void restore_masters(const std::vector<at::Tensor>& masters);  // and requantizes
@@ -63,8 +68,6 @@ class Student {
   Decoder decoder_;
   std::vector<TrainedParameter> parameters_;
 };
-
-void requantize(std::vector<TrainedParameter>& parameters);
 
 // The matrix as quantization sees it: [out, in], whatever the layout of the model.
 at::Tensor as_output_first(const at::Tensor& value, bool input_first);

@@ -26,8 +26,12 @@ struct TrainerOptions {
   double distillation = 1.0;     // weight of KL; the rest is cross-entropy
   bool token_scaled_kl = false;  // loss.hpp
   double hidden_loss = 0;        // weight of the residual streams' distance from the teacher's (loss.hpp); 0: off
-  double softening = 0;          // share of the steps over which the seen values go from masters to quantized ones
-  ScheduleOptions schedule;      // total_steps is the budget
+  // How much of the attention relations of one block (loss.hpp) is added: the norm of their gradient, as a multiple of
+  // that of the rest, before the first step. The weight that this takes then stays. 0: off.
+  double relation_loss = 0;
+  std::int64_t relation_block = 1;  // from the end: 1 is the last
+  double softening = 0;             // share of the steps over which the seen values go from masters to quantized ones
+  ScheduleOptions schedule;         // total_steps is the budget
   OptimizerOptions optimizer;
   double gradient_clip = 1.0;
   double qk_clip = 0;    // largest attention logit allowed, by scaling query and key projections; 0: off
@@ -46,6 +50,7 @@ struct StepRecord {
   std::int64_t step = 0;                       // 1 for the first
   double loss = 0, kl = 0, cross_entropy = 0;  // nats per position, over all ranks
   double hidden = 0;                           // relative squared error of the residual streams; 0 without hidden_loss
+  double relation = 0;                         // divergence of the attention relations; 0 without relation_loss
   double gradient_norm = 0;                    // before clipping
   double learning_rate = 0;                    // AdamW's
   double tokens_per_second = 0;                // of all ranks
