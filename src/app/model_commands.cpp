@@ -51,6 +51,11 @@ void add_evaluate(CLI::App& app, Invocation& call) {
   command->add_option("--samples", request.samples, "Write the scores of each document of the tasks, as JSON lines");
   command->add_option("--against", request.against,
                       "Also measure this model, agreement with it and divergence from it");
+  command
+      ->add_option("--weights", request.weights,
+                   "How an artifact is multiplied: packed (with int8 inputs), dense (dequantized first), or auto")
+      ->check(CLI::IsMember({"auto", "packed", "dense"}))
+      ->capture_default_str();
   command->add_option("--tokenizer", request.tokenizer, "Tokenizer folder, if not the model's own");
   command->add_option("--sequence-length", request.sequence_length, "Tokens of one window")
       ->check(CLI::Range(2, 1 << 20))

@@ -124,7 +124,9 @@ CommandResult evaluate_model(Runtime& runtime, Communicator& comm, const Evaluat
   std::optional<job::LoadedModel> model, reference;
   on_every_rank(comm, [&] {
     tasks = names_of(request);
-    model.emplace(job::load_model(request.model, request.tokenizer, runtime.device()));
+    // Embedding and head stay float in both, so that what differs is the rounding of sums alone.
+    const WeightForm form = request.weights == "dense" ? WeightForm::kDense : WeightForm::kPackedBlocks;
+    model.emplace(job::load_model(request.model, request.tokenizer, runtime.device(), form));
     if (!request.against.empty()) {
       reference.emplace(job::load_model(request.against, model->location.tokenizer, runtime.device()));
       check_same_vocabulary(*model, *reference);

@@ -22,6 +22,9 @@
 #include <string>
 #include <vector>
 
+#ifdef TERCET_GGML
+#include "ggml_contender.hpp"
+#endif
 #include "tercet/base/simd.hpp"
 #include "tercet/kernels/packed_matrix.hpp"
 #include "tercet/quant/number_format.hpp"
@@ -140,6 +143,19 @@ void add_prepacked(const Shape& shape) {
   });
 }
 
+#ifdef TERCET_GGML
+void add_ggml(const std::string& type, const Shape& shape) {
+  add("llama.cpp " + type + "/" + shape.name(), [=](benchmark::State& state) {
+    using tercet::bench::GgmlMatrix;
+    const auto make = [&] { return GgmlMatrix(type, shape.rows, shape.columns, shape.tokens, at::get_num_threads()); };
+    const std::uint64_t bytes = make().bytes();
+    auto& weights = circle<GgmlMatrix>("llama.cpp " + type, bytes, make);
+    for (auto _ : state) weights.next().multiply();
+    report(state, bytes, shape);
+  });
+}
+#endif
+
 // What one pass over memory takes: 16 sums of 64-bit words, no arithmetic to speak of.
 TERCET_CLONES std::uint64_t sum_words(const std::uint64_t* words, std::int64_t begin, std::int64_t end) {
   std::uint64_t sums[16] = {};
@@ -179,6 +195,9 @@ void add_all(const Shape& shape) {
   add_linear("fp32 linear", at::kFloat, shape);
   add_linear("bf16 linear", at::kBFloat16, shape);
   add_prepacked(shape);
+#ifdef TERCET_GGML
+  add_ggml("tq2_0", shape);
+#endif
 }
 
 }  // namespace
