@@ -207,6 +207,24 @@ set_up_test_python() {
     pip_install "$test_venv" --requirement "$test_requirements"
 }
 
+# Programs that have an environment of their own. The tests that compare with them skip themselves without.
+set_up_foreign_programs() {
+  foreign_program llama_cpp llama "llama.cpp (compiled, 7 minutes of one core)"
+  foreign_program lm_eval lmeval "lm-evaluation-harness"
+}
+
+foreign_program() { # NAME ENVIRONMENT WHAT
+  local marker
+  marker="$project_root/.venv-$2/.tercet-$(hash_of "$(<"$project_root/tests/parity/requirements-${1//_/-}.txt")")"
+  if [[ -e $marker ]]; then
+    step_begin "${3%% (*}" && step_end "all there,"
+  elif step "make-$1" "$3" "$project_root/tests/parity/make_$1.sh"; then
+    touch "$marker"
+  else
+    warn "going on without ${3%% (*}: the tests that compare with it will say that they are skipped"
+  fi
+}
+
 # --- the build ----------------------------------------------------------------------------------------------------
 
 compile_jobs() {
@@ -262,7 +280,10 @@ main() {
   nvcc=$(usable_nvcc)
   set_up_libtorch "$nvcc"
   set_up_build_tools
-  ((with_test_python == 0)) || set_up_test_python
+  if ((with_test_python)); then
+    set_up_test_python
+    set_up_foreign_programs
+  fi
   configure "$nvcc"
   build
 }
