@@ -214,16 +214,6 @@ std::vector<std::string> FamilyReader::names_in(const std::string& section) {
 
 namespace tercet {
 
-bool is_plain_name(const std::string& name) {
-  constexpr std::size_t kLongest = 100;
-  const auto fits = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
-           c == '-';
-  };
-  return !name.empty() && name.size() <= kLongest && name.front() != '.' && name.front() != '-' &&
-         std::all_of(name.begin(), name.end(), fits);
-}
-
 FamilyConfig load_family_config(const std::filesystem::path& file) {
   FamilyConfig family;
   config::Problems problems;
