@@ -1,0 +1,92 @@
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "page/axis.hpp"
+#include "page/drawing.hpp"
+#include "tercet/page/chart.hpp"
+
+namespace tercet::page {
+namespace {
+
+constexpr double kTop = 20, kRow = 36, kBottom = 36, kMargin = 8;
+
+struct Scale {
+  Axis axis;
+  double across(double value) const { return kMargin + axis.share(value) * (kWidth - 2 * kMargin); }
+};
+
+Scale scale_of(const DotPlot& plot) {
+  Extent extent;
+  for (const DotRow& row : plot.rows) {
+    for (const double value : {row.value, row.low, row.high}) extent.take(value);
+    for (const double dot : row.dots) extent.take(dot);
+  }
+  if (extent.any) {
+    for (const DotMark& mark : plot.marks) extent.take(mark.value);
+  }
+  return {Axis(extent, false, true)};
+}
+
+Html marks_of(const DotPlot& plot, const Scale& scale, double bottom) {
+  Html html;
+  for (const DotMark& mark : plot.marks) {
+    if (!is_drawable(mark.value)) continue;
+    const double x = scale.across(mark.value);
+    html += line_from(x, kTop - 4, x, bottom, "mark");
+    const char* anchor = x < 60 ? "start" : x > kWidth - 60 ? "end" : "middle";
+    html += text_at(x, 12, anchor, mark.name);
+  }
+  return html;
+}
+
+Html row_of(const DotRow& row, const Scale& scale, double y, std::size_t color) {
+  const double at = y + 24;
+  Html html = line_from(kMargin, at, kWidth - kMargin, at, "rule");
+  if (is_drawable(row.low) && is_drawable(row.high))
+    html += line_from(scale.across(row.low), at, scale.across(row.high), at, "spread");
+  for (const double dot : row.dots) {
+    if (!is_drawable(dot)) continue;
+    html +=
+        element("circle", {{"class", "faint"}, {"cx", number(scale.across(dot))}, {"cy", number(at)}, {"r", "2.5"}});
+  }
+  if (is_drawable(row.value)) {
+    html +=
+        element("circle", {{"class", "dot"}, {"cx", number(scale.across(row.value))}, {"cy", number(at)}, {"r", "4"}},
+                hint(row.figure));
+  }
+  html += text_at(kMargin, y + 14, "start", shortened(row.name, 40), "name");
+  html += text_at(kWidth - kMargin, y + 14, "end", row.figure);
+  return element("g", {{"class", color_class(color)}}, html);
+}
+
+Drawing drawing_of(const DotPlot& plot) {
+  const Scale scale = scale_of(plot);
+  if (!scale.axis.known()) return {};
+  const double bottom = kTop + kRow * static_cast<double>(plot.rows.size());
+  Html html = marks_of(plot, scale, bottom);
+  double y = kTop;
+  for (const DotRow& row : plot.rows) {
+    html += row_of(row, scale, y, row.highlighted ? 1 : 0);
+    y += kRow;
+  }
+  html += line_from(kMargin, bottom, kWidth - kMargin, bottom, "axis");
+  for (const double tick : scale.axis.ticks(6)) {
+    html += line_from(scale.across(tick), bottom, scale.across(tick), bottom + 4, "axis");
+    html += text_at(scale.across(tick), bottom + 17, "middle", short_number(tick));
+  }
+  html += text_at(kWidth - kMargin, bottom + kBottom - 4, "end", plot.x_label);
+  return {bottom + kBottom, plot.x_label + " of each row", html, {}};
+}
+
+}  // namespace
+
+Html dot_plot(const DotPlot& plot) {
+  return shown(drawing_of(plot));
+}
+
+std::string svg_file(const DotPlot& plot) {
+  return file_of(drawing_of(plot));
+}
+
+}  // namespace tercet::page
