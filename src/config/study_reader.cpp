@@ -93,11 +93,13 @@ void StudyReader::read_override(const std::string& assignment) {
   const std::filesystem::path folder = std::exchange(folder_, std::filesystem::current_path());
   override_ = true;
   try {
-    YamlNode node = parse_yaml(assignment.substr(equals + 1));
+    const std::string text = assignment.substr(equals + 1);
+    YamlNode node;
     if (row != nullptr && std::holds_alternative<std::string& (*)(StudyConfig&)>(row->field)) {
-      node = {};
-      node.kind = YamlNode::Kind::kScalar;
-      node.text = assignment.substr(equals + 1);
+      node.kind = YamlNode::Kind::kScalar;  // as it stands: a path may have YAML's special characters
+      node.text = text;
+    } else {
+      node = parse_yaml(text);
     }
     row != nullptr ? read_row(*row, node) : read_seeds(node);
   } catch (const YamlSyntaxError& error) {

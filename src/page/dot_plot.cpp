@@ -9,7 +9,7 @@
 namespace tercet::page {
 namespace {
 
-constexpr double kTop = 20, kRow = 36, kBottom = 36, kMargin = 8;
+constexpr double kMark = 14, kRow = 36, kBottom = 36, kMargin = 16;  // of a mark's name, a row, the axis, both sides
 
 struct Scale {
   Axis axis;
@@ -28,21 +28,27 @@ Scale scale_of(const DotPlot& plot) {
   return {Axis(extent, false, true)};
 }
 
-Html marks_of(const DotPlot& plot, const Scale& scale, double bottom) {
+// Their names stand one below the other, since the marks may be close.
+Html names_of(const std::vector<DotMark>& marks, const Scale& scale) {
   Html html;
-  for (const DotMark& mark : plot.marks) {
-    if (!is_drawable(mark.value)) continue;
-    const double x = scale.across(mark.value);
-    html += line_from(x, kTop - 4, x, bottom, "mark");
-    const char* anchor = x < 60 ? "start" : x > kWidth - 60 ? "end" : "middle";
-    html += text_at(x, 12, anchor, mark.name);
+  double y = 12;
+  for (const DotMark& mark : marks) {
+    if (is_drawable(mark.value)) {
+      const double x = scale.across(mark.value);
+      html += text_at(x, y, x < 60 ? "start" : x > kWidth - 60 ? "end" : "middle", mark.name);
+    }
+    y += kMark;
   }
   return html;
 }
 
-Html row_of(const DotRow& row, const Scale& scale, double y, std::size_t color) {
+Html row_of(const DotRow& row, const std::vector<DotMark>& marks, const Scale& scale, double y) {
   const double at = y + 24;
   Html html = line_from(kMargin, at, kWidth - kMargin, at, "rule");
+  for (const DotMark& mark : marks) {
+    if (is_drawable(mark.value))
+      html += line_from(scale.across(mark.value), at - 8, scale.across(mark.value), at + 8, "mark");
+  }
   if (is_drawable(row.low) && is_drawable(row.high))
     html += line_from(scale.across(row.low), at, scale.across(row.high), at, "spread");
   for (const double dot : row.dots) {
@@ -57,17 +63,17 @@ Html row_of(const DotRow& row, const Scale& scale, double y, std::size_t color) 
   }
   html += text_at(kMargin, y + 14, "start", shortened(row.name, 40), "name");
   html += text_at(kWidth - kMargin, y + 14, "end", row.figure);
-  return element("g", {{"class", color_class(color)}}, html);
+  return element("g", {{"class", color_class(row.highlighted ? 1 : 0)}}, html);
 }
 
 Drawing drawing_of(const DotPlot& plot) {
   const Scale scale = scale_of(plot);
   if (!scale.axis.known()) return {};
-  const double bottom = kTop + kRow * static_cast<double>(plot.rows.size());
-  Html html = marks_of(plot, scale, bottom);
-  double y = kTop;
+  double y = 6 + kMark * static_cast<double>(plot.marks.size());
+  const double bottom = y + kRow * static_cast<double>(plot.rows.size());
+  Html html = names_of(plot.marks, scale);
   for (const DotRow& row : plot.rows) {
-    html += row_of(row, scale, y, row.highlighted ? 1 : 0);
+    html += row_of(row, plot.marks, scale, y);
     y += kRow;
   }
   html += line_from(kMargin, bottom, kWidth - kMargin, bottom, "axis");

@@ -68,7 +68,7 @@ svg text.name { fill: var(--ink); }
 .stroke { fill: none; stroke: var(--c); stroke-width: 1.8; stroke-linejoin: round; stroke-linecap: round; }
 .span { stroke: var(--c); stroke-width: 1.6; stroke-opacity: 0.45; }
 .spread { stroke: var(--c); stroke-width: 5; stroke-opacity: 0.3; stroke-linecap: round; }
-.mark { stroke: var(--soft); stroke-width: 1; stroke-dasharray: 3 3; fill: none; }
+.mark { stroke: var(--soft); stroke-width: 1.2; fill: none; }
 .dot { fill: var(--c); }
 .faint { fill: var(--c); fill-opacity: 0.45; }
 .fill { fill: var(--c); }

@@ -113,11 +113,11 @@ TEST(Study, TheControlIsTheBaseWithNothingQuantized) {
 }
 
 TEST(Study, TheCommandLineReachesTheStudyAndItsJobs) {
-  const StudyConfig study =
-      load_study(kTwoRows, {"seeds=[7]", "output=elsewhere", "packing.ranks=3", "control=false", "training.beta1=0.7"});
+  const StudyConfig study = load_study(
+      kTwoRows, {"seeds=[7]", "output=else: where", "packing.ranks=3", "control=false", "training.beta1=0.7"});
   ASSERT_EQ(study.elements.size(), 2u);
   EXPECT_EQ(study.elements[0].config.seed, 7);
-  EXPECT_EQ(study.output, (std::filesystem::current_path() / "elsewhere").string());
+  EXPECT_EQ(study.output, (std::filesystem::current_path() / "else: where").string());
   EXPECT_EQ(study.elements[1].ranks, 3);
   EXPECT_EQ(study.elements[1].config.training.beta1, 0.7);
 }

@@ -154,9 +154,10 @@ TEST(Tracks, OfNothingAreNothing) {
 TEST(DotPlot, PutsRowsOnOneScale) {
   DotPlot plot{"ratio", {{"a", "1", 1, 0.5, 1.5, {0.5, 1.5}}, {"b", "2", 2}}, {{1, "one"}}};
   const std::string svg = dot_plot(plot).markup();
-  // 0.5 to 2 with a twentieth of air: 1 lies at 8 + 384 (1 - 0.425) / 1.65.
-  EXPECT_NE(svg.find("class=\"dot\" cx=\"141.8\" cy=\"44.0\""), std::string::npos) << svg;
-  EXPECT_NE(svg.find("class=\"mark\" x1=\"141.8\""), std::string::npos) << svg;
+  // 0.5 to 2 with a twentieth of air: 1 lies at 16 + 368 (1 - 0.425) / 1.65.
+  EXPECT_NE(svg.find("class=\"dot\" cx=\"144.2\" cy=\"44.0\""), std::string::npos) << svg;
+  EXPECT_NE(svg.find("class=\"mark\" x1=\"144.2\""), std::string::npos) << svg;
+  EXPECT_EQ(count_of(svg, "class=\"mark\""), 2u) << "in each row";
   EXPECT_EQ(count_of(svg, "class=\"faint\""), 2u);
   EXPECT_EQ(count_of(svg, "class=\"spread\""), 1u);
 }

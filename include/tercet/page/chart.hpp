@@ -54,7 +54,7 @@ struct DotRow {
   std::vector<double> dots = {};
   bool highlighted = false;
 };
-struct DotMark {  // a line across all rows
+struct DotMark {  // a line in every row, e.g. at 1
   double value = 0;
   std::string name;
 };
