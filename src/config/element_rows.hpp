@@ -1,11 +1,14 @@
 // Rows of the schema that every file of elements has: what an element takes of its node, and when it is given up.
 #pragma once
 
+#include <cstddef>
+
 #include "config/schema.hpp"
 #include "tercet/config/element_config.hpp"
 
 namespace tercet::config {
 
+constexpr std::size_t kMostElements = 4096;  // of one file
 constexpr double kMostRanks = 1 << 20, kMostSlots = 65536;
 // Such a file has no fingerprint; its elements' jobs have theirs. So no key is marked as one without effect.
 constexpr Effect kNoMark = Effect::kResults;

@@ -3,14 +3,13 @@
 #include <algorithm>
 #include <set>
 
+#include "config/element_rows.hpp"
 #include "config/reader.hpp"
 #include "config/relations.hpp"
 #include "config/suggest.hpp"
 
 namespace tercet::config {
 namespace {
-
-constexpr std::size_t kMostElements = 4096;
 
 bool is_family_section(std::string_view key) {
   return std::any_of(family_sections().begin(), family_sections().end(),

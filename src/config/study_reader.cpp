@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "config/element_rows.hpp"
 #include "config/reader.hpp"
 #include "config/relations.hpp"
 #include "config/suggest.hpp"
@@ -11,7 +12,6 @@
 namespace tercet::config {
 namespace {
 
-constexpr std::size_t kMostElements = 4096;
 constexpr const char* kControl = "control";
 
 bool is_study_section(std::string_view key) {

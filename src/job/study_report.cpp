@@ -4,7 +4,6 @@
 #include <functional>
 
 #include "markdown_table.hpp"
-#include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
 #include "tercet/base/text.hpp"
 #include "tercet/report/status.hpp"
@@ -33,8 +32,8 @@ std::string spread_text(const std::optional<Sample>& sample, int digits) {
 // With its sign, and a star where the seeds tell it from nothing.
 std::string change_text(const std::optional<Sample>& change) {
   if (!change) return "";
-  const Comparison against_none = compare(*change, 0);
-  const bool told = against_none == Comparison::kBelow || against_none == Comparison::kAbove;
+  const Standing against_none = compare(*change, 0);
+  const bool told = against_none == Standing::kBelow || against_none == Standing::kAbove;
   return (change->mean >= 0 ? "+" : "") + spread_text(change, 4) + (told ? " *" : "");
 }
 
@@ -255,9 +254,7 @@ json study_json(const StudyView& view) {
 
 void write_study(const StudyView& view) {
   const fs::path output = view.study.output;
-  std::error_code error;
-  fs::create_directories(output, error);
-  if (error) throw StoreError("cannot make '" + output.string() + "'", error.message(), "check `output`");
+  make_folder(output, "check `output`");
   for (const StudyPlot& plot : study_plots(view)) write_file_atomically(output / plot.file, plot.svg);
   write_file_atomically(output / "study.md", study_markdown(view));
   write_file_atomically(output / "study.html", study_page(view));

@@ -35,11 +35,11 @@ std::optional<Sample> sample_of(const std::vector<double>& values) {
   return sample;
 }
 
-Comparison compare(const Sample& sample, double value) {
-  if (!sample.margin || !std::isfinite(sample.mean) || !std::isfinite(*sample.margin)) return Comparison::kUnknown;
-  if (sample.mean + *sample.margin < value) return Comparison::kBelow;
-  if (sample.mean - *sample.margin > value) return Comparison::kAbove;
-  return Comparison::kNotToldApart;
+Standing compare(const Sample& sample, double value) {
+  if (!sample.margin || !std::isfinite(sample.mean) || !std::isfinite(*sample.margin)) return Standing::kUnknown;
+  if (sample.mean + *sample.margin < value) return Standing::kBelow;
+  if (sample.mean - *sample.margin > value) return Standing::kAbove;
+  return Standing::kNotToldApart;
 }
 
 double median(std::vector<double> values) {

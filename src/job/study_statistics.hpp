@@ -16,10 +16,10 @@ struct Sample {
 // nullopt: no values.
 std::optional<Sample> sample_of(const std::vector<double>& values);
 
-enum class Comparison { kUnknown, kBelow, kAbove, kNotToldApart };
+enum class Standing { kUnknown, kBelow, kAbove, kNotToldApart };
 // The mean against `value`: told apart when `value` lies outside the confidence interval. Unknown with fewer than two
 // values, or values that are not finite.
-Comparison compare(const Sample& sample, double value);
+Standing compare(const Sample& sample, double value);
 
 double median(std::vector<double> values);  // of at least one value
 

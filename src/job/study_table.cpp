@@ -88,27 +88,27 @@ std::string missing(const Outcomes& outcomes) {
 }
 
 // A ratio below one says little where the original itself would have gained by the same training.
-std::string verdict_of(const StudyLine& line) {
+std::string in_words(const StudyLine& line) {
   if (!line.to_control) return "no comparison";
   const bool below_one = line.ratio && line.ratio->mean < 1;
   switch (compare(*line.to_control, 1)) {
-    case Comparison::kBelow:
+    case Standing::kBelow:
       return "better than the control";
-    case Comparison::kAbove:
+    case Standing::kAbove:
       return std::string("worse than the control") + (below_one ? ": below 1 by the training alone" : "");
-    case Comparison::kNotToldApart:
+    case Standing::kNotToldApart:
       return std::string("not told apart from the control") + (below_one ? ": below 1 by the training" : "");
-    case Comparison::kUnknown:
+    case Standing::kUnknown:
       break;
   }
   return line.to_control->values.size() < 2 ? "one seed: no verdict" : "not finite: no verdict";
 }
 
-void judge(StudyLine& line, const Outcomes& outcomes, bool has_control) {
+void add_verdict(StudyLine& line, const Outcomes& outcomes, bool has_control) {
   if (line.is_control) {
     line.verdict = "the control";
   } else if (line.ratio && has_control) {
-    line.verdict = verdict_of(line);
+    line.verdict = in_words(line);
   }
   const std::string absent = missing(outcomes);
   if (!absent.empty()) line.verdict += (line.verdict.empty() ? "" : "; ") + absent;
@@ -165,7 +165,7 @@ StudyTable table_of(const StudyConfig& study, const std::vector<StudyOutcome>& o
     StudyLine& line = table.lines[row];
     if (row > 0) line.change = sample_of_pairs(rows[row], rows[0], change_of_ratio);
     line.time = quotient(mean_of(line.seconds), mean_of(table.lines[0].seconds));
-    judge(line, rows[row], study.control);
+    add_verdict(line, rows[row], study.control);
   }
   return table;
 }

@@ -9,14 +9,15 @@
 namespace tercet::page {
 namespace {
 
-constexpr double kMark = 14, kRow = 36, kBottom = 36, kMargin = 16;  // of a mark's name, a row, the axis, both sides
+constexpr double kMarkName = 14, kDotRow = 36, kAxisRoom = 36,
+                 kSide = 16;  // of a mark's name, a row, the axis, both sides
 
-struct Scale {
+struct DotScale {
   Axis axis;
-  double across(double value) const { return kMargin + axis.share(value) * (kWidth - 2 * kMargin); }
+  double across(double value) const { return kSide + axis.share(value) * (kWidth - 2 * kSide); }
 };
 
-Scale scale_of(const DotPlot& plot) {
+DotScale scale_of(const DotPlot& plot) {
   Extent extent;
   for (const DotRow& row : plot.rows) {
     for (const double value : {row.value, row.low, row.high}) extent.take(value);
@@ -29,7 +30,7 @@ Scale scale_of(const DotPlot& plot) {
 }
 
 // Their names stand one below the other, since the marks may be close.
-Html names_of(const std::vector<DotMark>& marks, const Scale& scale) {
+Html names_of(const std::vector<DotMark>& marks, const DotScale& scale) {
   Html html;
   double y = 12;
   for (const DotMark& mark : marks) {
@@ -37,14 +38,14 @@ Html names_of(const std::vector<DotMark>& marks, const Scale& scale) {
       const double x = scale.across(mark.value);
       html += text_at(x, y, x < 60 ? "start" : x > kWidth - 60 ? "end" : "middle", mark.name);
     }
-    y += kMark;
+    y += kMarkName;
   }
   return html;
 }
 
-Html row_of(const DotRow& row, const std::vector<DotMark>& marks, const Scale& scale, double y) {
+Html row_of(const DotRow& row, const std::vector<DotMark>& marks, const DotScale& scale, double y) {
   const double at = y + 24;
-  Html html = line_from(kMargin, at, kWidth - kMargin, at, "rule");
+  Html html = line_from(kSide, at, kWidth - kSide, at, "rule");
   for (const DotMark& mark : marks) {
     if (is_drawable(mark.value))
       html += line_from(scale.across(mark.value), at - 8, scale.across(mark.value), at + 8, "mark");
@@ -61,28 +62,28 @@ Html row_of(const DotRow& row, const std::vector<DotMark>& marks, const Scale& s
         element("circle", {{"class", "dot"}, {"cx", number(scale.across(row.value))}, {"cy", number(at)}, {"r", "4"}},
                 hint(row.figure));
   }
-  html += text_at(kMargin, y + 14, "start", shortened(row.name, 40), "name");
-  html += text_at(kWidth - kMargin, y + 14, "end", row.figure);
+  html += text_at(kSide, y + 14, "start", shortened(row.name, 40), "name");
+  html += text_at(kWidth - kSide, y + 14, "end", row.figure);
   return element("g", {{"class", color_class(row.highlighted ? 1 : 0)}}, html);
 }
 
 Drawing drawing_of(const DotPlot& plot) {
-  const Scale scale = scale_of(plot);
+  const DotScale scale = scale_of(plot);
   if (!scale.axis.known()) return {};
-  double y = 6 + kMark * static_cast<double>(plot.marks.size());
-  const double bottom = y + kRow * static_cast<double>(plot.rows.size());
+  double y = 6 + kMarkName * static_cast<double>(plot.marks.size());
+  const double bottom = y + kDotRow * static_cast<double>(plot.rows.size());
   Html html = names_of(plot.marks, scale);
   for (const DotRow& row : plot.rows) {
     html += row_of(row, plot.marks, scale, y);
-    y += kRow;
+    y += kDotRow;
   }
-  html += line_from(kMargin, bottom, kWidth - kMargin, bottom, "axis");
+  html += line_from(kSide, bottom, kWidth - kSide, bottom, "axis");
   for (const double tick : scale.axis.ticks(6)) {
     html += line_from(scale.across(tick), bottom, scale.across(tick), bottom + 4, "axis");
     html += text_at(scale.across(tick), bottom + 17, "middle", short_number(tick));
   }
-  html += text_at(kWidth - kMargin, bottom + kBottom - 4, "end", plot.x_label);
-  return {bottom + kBottom, plot.x_label + " of each row", html, {}};
+  html += text_at(kWidth - kSide, bottom + kAxisRoom - 4, "end", plot.x_label);
+  return {bottom + kAxisRoom, plot.x_label + " of each row", html, {}};
 }
 
 }  // namespace

@@ -21,17 +21,17 @@ TEST(StudyStatistics, OneValueHasNoSpreadAndNoneHasNothing) {
   const Sample one = *sample_of({1.5});
   EXPECT_EQ(one.mean, 1.5);
   EXPECT_FALSE(one.deviation);
-  EXPECT_EQ(compare(one, 1), Comparison::kUnknown);
+  EXPECT_EQ(compare(one, 1), Standing::kUnknown);
 }
 
 TEST(StudyStatistics, TellApartWhatLiesOutsideTheInterval) {
   const Sample close = *sample_of({1.01, 1.03});  // mean 1.02, margin 12.706 * 0.01
-  EXPECT_EQ(compare(close, 1), Comparison::kNotToldApart);
-  EXPECT_EQ(compare(close, 1.02 - 0.1269), Comparison::kNotToldApart);
-  EXPECT_EQ(compare(close, 1.02 - 0.1272), Comparison::kAbove);
-  EXPECT_EQ(compare(close, 1.02 + 0.1272), Comparison::kBelow);
-  EXPECT_EQ(compare(*sample_of({1, std::numeric_limits<double>::infinity()}), 1), Comparison::kUnknown);
-  EXPECT_EQ(compare(*sample_of(std::vector<double>(100, 1.0)), 1), Comparison::kNotToldApart);
+  EXPECT_EQ(compare(close, 1), Standing::kNotToldApart);
+  EXPECT_EQ(compare(close, 1.02 - 0.1269), Standing::kNotToldApart);
+  EXPECT_EQ(compare(close, 1.02 - 0.1272), Standing::kAbove);
+  EXPECT_EQ(compare(close, 1.02 + 0.1272), Standing::kBelow);
+  EXPECT_EQ(compare(*sample_of({1, std::numeric_limits<double>::infinity()}), 1), Standing::kUnknown);
+  EXPECT_EQ(compare(*sample_of(std::vector<double>(100, 1.0)), 1), Standing::kNotToldApart);
 }
 
 TEST(StudyStatistics, TheMedianIsTheMiddleOrBetweenTheMiddleTwo) {
