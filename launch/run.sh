@@ -16,7 +16,7 @@
 # Ctrl-C or TERM ends it at once. The exit status is tercet's: 0 passed, 3 a gate failed, 64 usage or configuration,
 # 65 bad input, 70 internal error, 74 input or output failed, 75 stopped on request.
 # OMP_NUM_THREADS (threads per rank), TERCET_PRESET (which build) and TERCET_MPIRUN_FLAGS are respected. TERCET_CPUS, set
-# by `tercet family`, says that the CPUs have been dealt out already: then nothing is bound.
+# by `tercet family` and `tercet study`, says that the CPUs have been dealt out already: then nothing is bound.
 set -euo pipefail
 # shellcheck source=launch/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -124,7 +124,7 @@ use_mpirun() {
   gpus=$(usable_gpus)
   ranks=${ranks:-$(default_ranks "$gpus" "$cores")}
   if [[ -n ${TERCET_CPUS:-} ]]; then
-    # `tercet family` has dealt out the CPUs, and this script may use no others: mpirun itself would bind every job's
+    # `tercet family` or `study` has dealt out the CPUs, and this script may use no others: mpirun itself would bind every job's
     # ranks from the machine's first core on.
     flags=(--oversubscribe --bind-to none)
     ((ranks <= cpus)) || export OMPI_MCA_mpi_yield_when_idle=1

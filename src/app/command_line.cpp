@@ -96,6 +96,7 @@ void describe(CLI::App& app, Invocation& call) {
   add_file_command(app, call, "stop", "Ask a running job to save and end; started again, it goes on",
                    "tercet stop runs/demo/compressed", [](const Invocation& c) { return stop(c.path); });
   add_family(app, call);
+  add_study(app, call);
   add_report(app, call);
   add_watch(app, call);
   add_file_command(app, call, "runs", "List the runs in a folder and below it", "tercet runs runs",

@@ -25,6 +25,7 @@ struct Invocation {
   GenerateRequest generate;
   BenchRequest bench;
   FamilyRequest family;
+  StudyRequest study;
   std::string device = "auto";
   Action action;
 };
@@ -39,6 +40,7 @@ void add_config_command(CLI::App& app, Invocation& call, const std::string& name
                         const std::string& example, bool writes_logs, JobCommand run);
 void add_plan(CLI::App& app, Invocation& call);
 void add_family(CLI::App& app, Invocation& call);
+void add_study(CLI::App& app, Invocation& call);
 
 // Commands of a model (model_commands.cpp).
 void add_evaluate(CLI::App& app, Invocation& call);

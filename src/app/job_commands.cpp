@@ -1,4 +1,4 @@
-// Commands that a configuration describes: compress, pretrain, plan; and families of them.
+// Commands that a configuration describes: compress, pretrain, plan; families and studies of them.
 #include <filesystem>
 #include <memory>
 
@@ -139,6 +139,19 @@ void add_family(CLI::App& app, Invocation& call) {
   count->excludes(summary);
   add_common(*command, call);
   command->callback([&call] { call.action = [&call](Runtime& runtime) { return family(runtime, call.family); }; });
+}
+
+void add_study(CLI::App& app, Invocation& call) {
+  CLI::App* command =
+      app.add_subcommand("study", "Run variants of a job with several seeds, and tell what each gives at which cost");
+  command->footer("Example:\n  tercet study configs/studies/bit-widths.yaml --set model.path=models/mine");
+  StudyRequest& request = call.study;
+  command->add_option("file", request.file, "YAML file (docs/studies.md)")->required();
+  command->add_option("--set", request.overrides,
+                      "Override a key of the study or of its jobs: a.b=c (may be repeated)");
+  command->add_flag("--summary", request.summary, "Only write the tables and plots of what there is");
+  add_common(*command, call);
+  command->callback([&call] { call.action = [&call](Runtime& runtime) { return study(runtime, call.study); }; });
 }
 
 }  // namespace tercet::app

@@ -5,6 +5,7 @@
 
 #include "config/family_schema.hpp"
 #include "config/print.hpp"
+#include "config/study_schema.hpp"
 
 namespace tercet::config {
 namespace {
@@ -58,6 +59,9 @@ std::string type_name(const Row<FamilyModel>& row) {
   return name_of_type(row);
 }
 std::string type_name(const Row<FamilyTarget>& row) {
+  return name_of_type(row);
+}
+std::string type_name(const Row<StudyConfig>& row) {
   return name_of_type(row);
 }
 

@@ -3,14 +3,13 @@
 #include <algorithm>
 #include <set>
 
+#include "config/element_rows.hpp"
 #include "config/reader.hpp"
 #include "config/relations.hpp"
 #include "config/suggest.hpp"
 
 namespace tercet::config {
 namespace {
-
-constexpr std::size_t kMostElements = 4096;
 
 bool is_family_section(std::string_view key) {
   return std::any_of(family_sections().begin(), family_sections().end(),
@@ -213,16 +212,6 @@ std::vector<std::string> FamilyReader::names_in(const std::string& section) {
 }  // namespace tercet::config
 
 namespace tercet {
-
-bool is_plain_name(const std::string& name) {
-  constexpr std::size_t kLongest = 100;
-  const auto fits = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
-           c == '-';
-  };
-  return !name.empty() && name.size() <= kLongest && name.front() != '.' && name.front() != '-' &&
-         std::all_of(name.begin(), name.end(), fits);
-}
 
 FamilyConfig load_family_config(const std::filesystem::path& file) {
   FamilyConfig family;

@@ -1,17 +1,9 @@
 #include "config/family_schema.hpp"
 
+#include "config/element_rows.hpp"
+
 namespace tercet::config {
 namespace {
-
-// A family has no fingerprint; its elements' jobs have theirs. So no key is marked as one without effect.
-constexpr Effect kNoMark = Effect::kResults;
-constexpr double kMostRanks = 1 << 20, kMostSlots = 65536;
-
-// The address of a field as a plain function.
-#define TERCET_OF(Owner, member) \
-  +[](Owner & owner) -> auto& {  \
-    return owner.member;         \
-  }
 
 // clang-format off
 const Row<FamilyConfig> kFamilyRows[] = {
@@ -22,19 +14,7 @@ const Row<FamilyConfig> kFamilyRows[] = {
   {"keep", TERCET_OF(FamilyConfig, keep), "", between(1, 100000), kNoMark,
    "How many publications of an element stay, the latest among them; older ones are removed."},
 
-  {"packing.ranks", TERCET_OF(FamilyConfig, packing.ranks), "", between(1, kMostRanks), kNoMark,
-   "Ranks of one element."},
-  {"packing.cpus", TERCET_OF(FamilyConfig, packing.cpus), "CPUs", between(0, kMostSlots), kNoMark,
-   "CPUs that one element has for itself; 0: all of them, so that elements run one after the other."},
-  {"packing.gpus", TERCET_OF(FamilyConfig, packing.gpus), "GPUs", between(0, kMostSlots), kNoMark,
-   "GPUs that one element has for itself, one for each rank; 0: elements see no GPU."},
-  {"packing.at_once", TERCET_OF(FamilyConfig, packing.at_once), "elements", between(0, kMostSlots), kNoMark,
-   "Most elements at the same time on a node (memory is not counted); 0: as many as CPUs and GPUs allow."},
-
-  {"limits.attempts", TERCET_OF(FamilyConfig, limits.attempts), "", between(1, 1000), kNoMark,
-   "An element that ended so often without a verdict, and not on request, is given up for the night."},
-  {"limits.idle_attempts", TERCET_OF(FamilyConfig, limits.idle_attempts), "", between(1, 1000), kNoMark,
-   "It is also given up after so many such ends in a row that left no new checkpoint, stage or finished work behind."},
+  TERCET_ELEMENT_ROWS(FamilyConfig),
 
   {"regression.perplexity.severity", TERCET_OF(FamilyConfig, regression.perplexity.severity), "", {.choices = kSeverities}, kNoMark,
    "What a miss means: nothing is published, a warning, or it is not judged."},
@@ -70,8 +50,8 @@ const Row<FamilyTarget> kTargetRows[] = {
 // clang-format on
 
 constexpr SectionRow kFamilySections[] = {
-    {"packing", "What one element takes of a node; small elements run side by side on CPUs and GPUs of their own."},
-    {"limits", "When an element is given up, so that it never holds up the others."},
+    kPackingSection,
+    kLimitsSection,
     {"regression", "Gates against the last accepted run of the same element, besides the job's own gates."},
     {"regression.perplexity", "Perplexity does not creep up from night to night."},
     {"regression.accuracy", "Next-token accuracy does not creep down."},

@@ -18,12 +18,4 @@ std::string type_name(const Row<FamilyConfig>& row);
 std::string type_name(const Row<FamilyModel>& row);
 std::string type_name(const Row<FamilyTarget>& row);
 
-template <class Owner>
-const Row<Owner>* find_row(std::span<const Row<Owner>> rows, std::string_view key) {
-  for (const Row<Owner>& row : rows) {
-    if (row.key == key) return &row;
-  }
-  return nullptr;
-}
-
 }  // namespace tercet::config

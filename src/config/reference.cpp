@@ -3,6 +3,7 @@
 
 #include "config/family_schema.hpp"
 #include "config/print.hpp"
+#include "config/study_schema.hpp"
 
 namespace tercet {
 namespace config {
@@ -108,6 +109,25 @@ std::string family_reference() {
   return text + "\nAn item of `targets` has `settings` and this key:\n" + rows_table(family_target_rows());
 }
 
+constexpr const char* kStudyIntroduction =
+    "\n# Studies\n\n"
+    "The file of `tercet study` ([studies.md](studies.md)), read by the same rules; `configs/studies` has some. Every "
+    "pair of a\nrow and a seed is an element: a job whose keys are laid over each other in this order: base, settings, "
+    "`--set`, row.\n";
+
+std::string study_reference() {
+  std::string text = kStudyIntroduction + std::string("\n");
+  for (const SectionRow& part : study_settings()) {
+    text += "- `" + std::string(part.key) + "`: " + std::string(part.sentence) + "\n";
+  }
+  text += rows_table(study_rows());
+  text += "\nSections:\n\n";
+  for (const SectionRow& part : study_sections()) {
+    text += "- `" + std::string(part.key) + "`: " + std::string(part.sentence) + "\n";
+  }
+  return text;
+}
+
 }  // namespace
 }  // namespace config
 
@@ -127,7 +147,7 @@ std::string config_reference() {
       text += "\nAn item of `evaluation.tasks` has these keys:\n" + config::rows_table(config::task_rows());
     }
   }
-  return text + config::family_reference();
+  return text + config::family_reference() + config::study_reference();
 }
 
 }  // namespace tercet

@@ -140,6 +140,7 @@ class Relations {
 
   void check_format() {
     const auto& quantization = config_.quantization;
+    if (quantization.format == "float16") return;  // it has neither levels nor scales
     const bool ternary = is_ternary(quantization.format);
     require(!ternary || quantization.rule != "min_max", {"quantization.rule", "quantization.format"},
             "min_max is for integers; " + quantization.format + " takes absmean, least_squares or calibrated");
@@ -195,13 +196,11 @@ class Relations {
   }
 
   bool may_hold_integers() const {
-    const auto holds = [&](const LayerFormat& row) {
-      const std::string format = as_for(config_.quantization, row).format;
-      return !is_ternary(format) && format != "float16";
-    };
+    const auto is_integer = [](const std::string& format) { return !is_ternary(format) && format != "float16"; };
+    const auto holds = [&](const LayerFormat& row) { return is_integer(as_for(config_.quantization, row).format); };
     const auto& layers = config_.quantization.layers;
     const auto& candidates = config_.allocation.formats;
-    return !is_ternary(config_.quantization.format) || std::any_of(layers.begin(), layers.end(), holds) ||
+    return is_integer(config_.quantization.format) || std::any_of(layers.begin(), layers.end(), holds) ||
            (has_target(config_) && std::any_of(candidates.begin(), candidates.end(), holds));
   }
 

@@ -6,7 +6,7 @@ namespace {
 constexpr Effect kResults = Effect::kResults;
 constexpr Effect kChecked = Effect::kChecked;
 constexpr Effect kNone = Effect::kNone;
-constexpr std::string_view kFormats = "ternary | ternary5 | int2 | int3 | int4 | int6 | int8";
+constexpr std::string_view kFormats = "ternary | ternary5 | int2 | int3 | int4 | int6 | int8 | float16";
 
 // The address of a field as a plain function, e.g. TERCET_AT(training.tokens).
 #define TERCET_AT(member)            \
@@ -61,7 +61,7 @@ const Row<JobConfig> kJobRows[] = {
    "Also collect the matrix X'X of every layer's inputs (much memory for wide layers)."},
 
   {"quantization.format", TERCET_AT(quantization.format), "", one_of(kFormats), kResults,
-   "How the matrices inside the blocks are stored: trits at 2 bits, five trits in a byte (1.6 bits), or integers of so many bits."},
+   "How the matrices inside the blocks are stored: trits at 2 bits, five trits in a byte (1.6 bits), integers of so many bits, or as they are, in fp16 (a control, with 16 bits for embedding, head and activations; [studies.md](studies.md))."},
   {"quantization.symmetric", TERCET_AT(quantization.symmetric), "", any(), kResults,
    "Integers without zero points; with them each scale takes a byte more. Trits have none."},
   {"quantization.granularity", TERCET_AT(quantization.granularity), "", one_of("tensor | channel | group"), kResults,

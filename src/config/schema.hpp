@@ -87,6 +87,14 @@ inline std::span<const Row<LayerFormat>> rows_of(const LayerFormat&) {
   return layer_rows();
 }
 
+template <class Owner>
+const Row<Owner>* find_row(std::span<const Row<Owner>> rows, std::string_view key) {
+  for (const Row<Owner>& row : rows) {
+    if (row.key == key) return &row;
+  }
+  return nullptr;
+}
+
 struct SectionRow {
   std::string_view key;
   std::string_view sentence;

@@ -1,9 +1,12 @@
 // tercet family: models times targets, each pair a job of its own. This process starts them, judges them against the
 // nights before, publishes, and sums up; it computes nothing itself and is no MPI rank.
 #include <ctime>
+#include <memory>
 #include <numeric>
+#include <utility>
 
-#include "family_runner.hpp"
+#include "element_runner.hpp"
+#include "family_element.hpp"
 #include "family_summary.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/text.hpp"
@@ -52,6 +55,16 @@ CommandResult summed_up(const FamilyConfig& family, const FamilyFolders& folders
           markdown ? job::summary_markdown(family.name, elements, folders) : job::summary_text(elements, folders)};
 }
 
+// Exit codes in the order of `indices`.
+std::vector<int> run_these(const FamilyConfig& family, const FamilyFolders& folders,
+                           const std::vector<std::size_t>& indices) {
+  std::vector<std::unique_ptr<job::ElementRun>> runs;
+  for (const std::size_t index : indices) {
+    runs.push_back(std::make_unique<job::FamilyElementRun>(family, family.elements[index], folders));
+  }
+  return job::run_elements(std::move(runs), family.packing);
+}
+
 CommandResult run_one(const FamilyConfig& family, const FamilyFolders& folders, std::int64_t index) {
   const auto count = static_cast<std::int64_t>(family.elements.size());
   if (index < 0 || index >= count) {
@@ -59,7 +72,7 @@ CommandResult run_one(const FamilyConfig& family, const FamilyFolders& folders, 
                       "the family has elements 0 to " + std::to_string(count - 1), "`--list` shows them");
   }
   const auto place = static_cast<std::size_t>(index);
-  const int code = job::run_elements(family, folders, {place}).front();
+  const int code = run_these(family, folders, {place}).front();
   FamilyConfig alone = family;
   alone.elements = {family.elements[place]};
   const std::vector<ElementSummary> summary = job::summarize(alone, folders);
@@ -70,7 +83,7 @@ CommandResult run_one(const FamilyConfig& family, const FamilyFolders& folders, 
 CommandResult run_all(const FamilyConfig& family, const FamilyFolders& folders) {
   std::vector<std::size_t> indices(family.elements.size());
   std::iota(indices.begin(), indices.end(), std::size_t{0});
-  const std::vector<int> codes = job::run_elements(family, folders, indices);
+  const std::vector<int> codes = run_these(family, folders, indices);
   CommandResult result = summed_up(family, folders, false);
   for (int code : codes) {
     if (code == static_cast<int>(ExitCode::kStopped)) result.code = ExitCode::kStopped;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "family_element.hpp"
+#include "markdown_table.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
 #include "tercet/base/text.hpp"
@@ -16,10 +17,6 @@ using nlohmann::json;
 using Rows = std::vector<std::vector<std::string>>;
 
 constexpr std::size_t kNightsShown = 7;
-
-bool driver_is_alive(const fs::path& lock) {
-  return fs::exists(lock) && !FileLock::try_take(lock);
-}
 
 ElementSummary summary_of(const FamilyElement& element, const FamilyFolders& folders) {
   ElementSummary summary{element.name, element.model, element.target, "", "", {}, {}, {}, {}, 0};
@@ -35,7 +32,7 @@ ElementSummary summary_of(const FamilyElement& element, const FamilyFolders& fol
   summary.reason = summary.details.reason;
   if (summary.state == "waiting") {
     summary.state = "not started";
-  } else if (summary.state == "running" && !driver_is_alive(folders.lock(element.name))) {
+  } else if (summary.state == "running" && !is_locked(folders.lock(element.name))) {
     summary.state = "interrupted";
     summary.reason = "its driver was killed; the same command goes on";
   }
@@ -124,22 +121,6 @@ std::vector<std::string> remarks(const std::vector<ElementSummary>& elements) {
     if (regression && regression->passed) lines.push_back(element.name + ": " + regression->sentence);
   }
   return lines;
-}
-
-std::string markdown_table(const Rows& rows) {
-  std::string text;
-  for (std::size_t r = 0; r < rows.size(); ++r) {
-    for (const std::string& cell : rows[r]) {
-      text += "| ";
-      for (char c : cell) text += c == '|' ? "\\|" : std::string(1, c);
-      text += " ";
-    }
-    text += "|\n";
-    if (r > 0) continue;
-    for (std::size_t c = 0; c < rows[0].size(); ++c) text += "|---";
-    text += "|\n";
-  }
-  return text;
 }
 
 json to_json(const ElementSummary& element, const FamilyFolders& folders) {

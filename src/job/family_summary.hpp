@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "element_state.hpp"
 #include "family_folders.hpp"
 #include "family_history.hpp"
-#include "family_state.hpp"
 #include "tercet/config/family_config.hpp"
 
 namespace tercet::job {

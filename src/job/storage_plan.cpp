@@ -37,10 +37,12 @@ void keep_skipped(const QuantizationSection& settings, const std::vector<Paramet
     throw ConfigError("quantization.skip: '" + pattern + "' matches no parameter", "",
                       "names look like '" + parameters.back().name + "'; '*' and '?' are wildcards");
   }
+  if (settings.format == "float16") return;  // a model that is meant to stay as it is
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     if (is_block_linear(parameters[i].role) && formats[i].spec.format->is_grid()) return;
   }
-  throw ConfigError("quantization.skip leaves no layer to quantize");
+  throw ConfigError("quantization.skip leaves no layer to quantize", "",
+                    "quantization.format: float16 keeps all of them on purpose");
 }
 
 const LayerStatistics* find_statistics(const std::vector<LayerStatistics>& statistics, std::size_t parameter) {

@@ -17,8 +17,8 @@ namespace tercet::job {
 
 // Every matrix inside the blocks takes the configured format, embedding and head their configured bits, or what the
 // last row of quantization.layers that names them says; the rest is fp16, and so is what matches a skip pattern. Throws
-// ConfigError for a pattern or row that matches nothing, when nothing is left to quantize, and for a group size that
-// does not divide a width where it must, with the nearest that does.
+// ConfigError for a pattern or row that matches nothing, when nothing is left of the blocks to quantize although
+// `format` is a grid, and for a group size that does not divide a width where it must, with the nearest that does.
 std::vector<ParameterPlan> plan_storage(const QuantizationSection& settings, const std::vector<Parameter>& parameters);
 
 // The packed model of such a plan with tensors of the right types and sizes, not filled.

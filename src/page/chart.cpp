@@ -2,47 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
-#include <optional>
 
 #include "page/axis.hpp"
+#include "page/drawing.hpp"
 
 namespace tercet::page {
 namespace {
 
-constexpr double kWidth = 400, kHeight = 236;
+constexpr double kHeight = 236;
 constexpr double kLeft = 50, kRight = 10, kTop = 24, kBottom = 34;
 constexpr std::size_t kMostPoints = 600;
-constexpr std::size_t kColors = 8;
-
-std::string number(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.1f", value);
-  return text;
-}
-
-std::string color_class(std::size_t index) {
-  return "k" + std::to_string(index % kColors);
-}
-
-Html text_at(double x, double y, const char* anchor, const std::string& text, const char* kind = "") {
-  Attributes attributes = {{"x", number(x)}, {"y", number(y)}, {"text-anchor", anchor}};
-  if (*kind != '\0') attributes.emplace_back("class", kind);
-  return element("text", attributes, text);
-}
-
-Html line_from(double x1, double y1, double x2, double y2, const char* kind) {
-  return element("line",
-                 {{"class", kind}, {"x1", number(x1)}, {"y1", number(y1)}, {"x2", number(x2)}, {"y2", number(y2)}});
-}
-
-Html picture(double height, const std::string& label, const Html& content) {
-  return element("svg", {{"viewBox", "0 0 400 " + number(height)}, {"role", "img"}, {"aria-label", label}}, content);
-}
-
-Html hint(const std::string& text) {
-  return text.empty() ? Html() : element("title", {}, text);
-}
 
 // Where values lie in the picture.
 struct Frame {
@@ -117,12 +86,6 @@ Html drawn(const Frame& frame, const Series& series, std::size_t color) {
   return element("g", {{"class", color_class(color)}}, html);
 }
 
-Html legend_row(const std::string& name, const std::string& figures, const std::string& color) {
-  Html row = element("i", {{"class", color}}) + element("b", {}, name);
-  if (!figures.empty()) row += element("span", {}, figures);
-  return element("li", {}, row);
-}
-
 // The parts of one row of tracks.
 Html segments_of(const Track& row, double low, double high, double y) {
   Html html;
@@ -145,17 +108,25 @@ Html segments_of(const Track& row, double low, double high, double y) {
   return html;
 }
 
+Drawing drawing_of(const XyChart& chart) {
+  const Frame frame = frame_of(chart);
+  if (!frame.x.known() || !frame.y.known()) return {};
+  Drawing drawing{kHeight, chart.y_label + " over " + chart.x_label, rules(frame, chart), {}};
+  for (std::size_t i = 0; i < chart.series.size(); ++i) {
+    drawing.content += drawn(frame, chart.series[i], i);
+    drawing.legend.push_back({chart.series[i].name, chart.series[i].figures, color_class(i)});
+  }
+  return drawing;
+}
+
 }  // namespace
 
 Html xy_chart(const XyChart& chart) {
-  const Frame frame = frame_of(chart);
-  if (!frame.x.known() || !frame.y.known()) return {};
-  Html html = rules(frame, chart), names;
-  for (std::size_t i = 0; i < chart.series.size(); ++i) {
-    html += drawn(frame, chart.series[i], i);
-    names += legend_row(chart.series[i].name, chart.series[i].figures, color_class(i));
-  }
-  return picture(kHeight, chart.y_label + " over " + chart.x_label, html) + element("ul", {{"class", "legend"}}, names);
+  return shown(drawing_of(chart));
+}
+
+std::string svg_file(const XyChart& chart) {
+  return file_of(drawing_of(chart));
 }
 
 Html tracks(const std::vector<Track>& rows, double low, double high) {
@@ -176,9 +147,9 @@ Html tracks(const std::vector<Track>& rows, double low, double high) {
 }
 
 Html legend(const std::vector<std::string>& names) {
-  Html rows;
-  for (std::size_t i = 0; i < names.size(); ++i) rows += legend_row(names[i], "", color_class(i));
-  return element("ul", {{"class", "legend"}}, rows);
+  std::vector<LegendEntry> entries;
+  for (std::size_t i = 0; i < names.size(); ++i) entries.push_back({names[i], "", color_class(i)});
+  return legend_list(entries);
 }
 
 }  // namespace tercet::page

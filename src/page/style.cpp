@@ -67,7 +67,10 @@ svg text.name { fill: var(--ink); }
 .track { fill: var(--grid); }
 .stroke { fill: none; stroke: var(--c); stroke-width: 1.8; stroke-linejoin: round; stroke-linecap: round; }
 .span { stroke: var(--c); stroke-width: 1.6; stroke-opacity: 0.45; }
+.spread { stroke: var(--c); stroke-width: 5; stroke-opacity: 0.3; stroke-linecap: round; }
+.mark { stroke: var(--soft); stroke-width: 1.2; fill: none; }
 .dot { fill: var(--c); }
+.faint { fill: var(--c); fill-opacity: 0.45; }
 .fill { fill: var(--c); }
 .k0 { --c: var(--c0); } .k1 { --c: var(--c1); } .k2 { --c: var(--c2); } .k3 { --c: var(--c3); }
 .k4 { --c: var(--c4); } .k5 { --c: var(--c5); } .k6 { --c: var(--c6); } .k7 { --c: var(--c7); }

@@ -57,6 +57,13 @@ TEST(Layers, SayWhatIsWrongWithAnItem) {
   EXPECT_EQ(wrong("{role: down, format: float16}"), "");
 }
 
+TEST(Layers, OfAModelThatIsKeptHaveNoRuleToFit) {
+  for (const char* rule : {"absmean", "min_max", "calibrated"}) {
+    EXPECT_EQ(mistakes("quantization: {format: float16, rule: " + std::string(rule) + "}\n"), "");
+  }
+  EXPECT_EQ(mistakes("quantization: {format: float16, solver: compensated}\ntraining: {qk_clip: 50}\n"), "");
+}
+
 TEST(Layers, OfASolvedModelNeedTheCalibratedRule) {
   EXPECT_MENTIONS(mistakes("quantization:\n  solver: compensated\n  layers: [{role: up, rule: absmean}]\n"),
                   "needs rule: calibrated");

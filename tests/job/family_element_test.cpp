@@ -44,7 +44,7 @@ struct Element : testing::Test {
 
   ElementState open(const std::string& name) {
     const FamilyFolders folders = night(name);
-    ElementRun run(family, family.elements[0], folders);
+    FamilyElementRun run(family, family.elements[0], folders);
     run.open();
     return run.state();
   }
@@ -137,16 +137,16 @@ TEST_F(Element, OldPublicationsGo) {
 TEST_F(Element, IsGivenUpAfterItsAttemptsWithTheLastReason) {
   const FamilyFolders folders = night("n1");
   for (int attempt = 0; attempt < 2; ++attempt) {
-    ElementRun run(family, family.elements[0], folders);
+    FamilyElementRun run(family, family.elements[0], folders);
     run.open();
     ASSERT_TRUE(run.may_start()) << attempt;
     run.begin_attempt();
-    test::write_text_file(run.log(), "14:00 error: the model is no model\n", true);
+    test::write_text_file(run.files().log, "14:00 error: the model is no model\n", true);
     run.end_attempt(70, false);
     EXPECT_EQ(run.state().state, "failed");
     EXPECT_EQ(run.state().reason, "the model is no model");
   }
-  ElementRun run(family, family.elements[0], folders);
+  FamilyElementRun run(family, family.elements[0], folders);
   run.open();
   EXPECT_FALSE(run.may_start());
   EXPECT_EQ(run.state().state, "given_up");
@@ -158,12 +158,12 @@ TEST_F(Element, IsGivenUpAfterItsAttemptsWithTheLastReason) {
 TEST_F(Element, AnAttemptWhoseDriverWasKilledCounts) {
   const FamilyFolders folders = night("n1");
   for (int attempt = 0; attempt < 2; ++attempt) {
-    ElementRun run(family, family.elements[0], folders);
+    FamilyElementRun run(family, family.elements[0], folders);
     run.open();
     run.begin_attempt();  // and nothing more: killed
   }
   EXPECT_EQ(summarize(family, folders)[0].state, "interrupted");
-  ElementRun run(family, family.elements[0], folders);
+  FamilyElementRun run(family, family.elements[0], folders);
   run.open();
   EXPECT_FALSE(run.may_start());
   EXPECT_MENTIONS(run.state().reason, "killed");
@@ -172,7 +172,7 @@ TEST_F(Element, AnAttemptWhoseDriverWasKilledCounts) {
 TEST_F(Element, AStopOnRequestIsNoFailedAttempt) {
   const FamilyFolders folders = night("n1");
   for (const int code : {75, 75, 138}) {  // 138: USR1 came before anyone listened
-    ElementRun run(family, family.elements[0], folders);
+    FamilyElementRun run(family, family.elements[0], folders);
     run.open();
     ASSERT_TRUE(run.may_start());
     run.begin_attempt();
@@ -184,7 +184,7 @@ TEST_F(Element, AStopOnRequestIsNoFailedAttempt) {
 
 TEST_F(Element, WhatTheProgramWroteDownComesBeforeWhatTheLauncherReturned) {
   const FamilyFolders folders = night("n1");
-  ElementRun run(family, family.elements[0], folders);
+  FamilyElementRun run(family, family.elements[0], folders);
   run.open();
   run.begin_attempt();
   RunStatus status;
@@ -200,7 +200,7 @@ TEST_F(Element, WhatTheProgramWroteDownComesBeforeWhatTheLauncherReturned) {
 
 TEST_F(Element, BadInputIsNotTriedAgainAtOnce) {
   const FamilyFolders folders = night("n1");
-  ElementRun run(family, family.elements[0], folders);
+  FamilyElementRun run(family, family.elements[0], folders);
   run.open();
   run.begin_attempt();
   run.end_attempt(65, false);
@@ -210,7 +210,7 @@ TEST_F(Element, BadInputIsNotTriedAgainAtOnce) {
 
 TEST_F(Element, OfAnotherDriverIsLeftAlone) {
   const FamilyFolders folders = night("n1");
-  ElementRun first(family, family.elements[0], folders), second(family, family.elements[0], folders);
+  FamilyElementRun first(family, family.elements[0], folders), second(family, family.elements[0], folders);
   first.open();
   first.begin_attempt();
   const std::string before = read_file(folders.state("a-x"));

@@ -42,6 +42,20 @@ TEST(StoragePlan, TakesTheFormatsOfTheConfiguration) {
   EXPECT_EQ(plan[3].spec->format->name(), "ternary");
 }
 
+TEST(StoragePlan, KeepsAModelThatIsMeantToStayAsItIs) {
+  QuantizationSection settings;
+  settings.format = "float16";
+  settings.embedding_bits = settings.head_bits = "16";
+  for (const ParameterPlan& entry : job::plan_storage(settings, model())) {
+    EXPECT_EQ(entry.spec->format->name(), "float16");
+    EXPECT_FALSE(job::needs_calibration(entry));
+  }
+  settings.format = "ternary";
+  settings.skip = {"up", "down"};
+  EXPECT_MENTIONS(test::message_of<ConfigError>([&] { job::plan_storage(settings, model()); }),
+                  "quantization.format: float16 keeps all of them");
+}
+
 TEST(StoragePlan, NamesTheNearestGroupThatDividesEveryWidth) {
   QuantizationSection settings;
   settings.format = "int4";

@@ -151,5 +151,35 @@ TEST(Tracks, OfNothingAreNothing) {
   EXPECT_EQ(tracks({{"a", "", {{kNan, kInf, 0, ""}}}}, 0, 1).markup().find("fill"), std::string::npos);
 }
 
+TEST(DotPlot, PutsRowsOnOneScale) {
+  DotPlot plot{"ratio", {{"a", "1", 1, 0.5, 1.5, {0.5, 1.5}}, {"b", "2", 2}}, {{1, "one"}}};
+  const std::string svg = dot_plot(plot).markup();
+  // 0.5 to 2 with a twentieth of air: 1 lies at 16 + 368 (1 - 0.425) / 1.65.
+  EXPECT_NE(svg.find("class=\"dot\" cx=\"144.2\" cy=\"44.0\""), std::string::npos) << svg;
+  EXPECT_NE(svg.find("class=\"mark\" x1=\"144.2\""), std::string::npos) << svg;
+  EXPECT_EQ(count_of(svg, "class=\"mark\""), 2u) << "in each row";
+  EXPECT_EQ(count_of(svg, "class=\"faint\""), 2u);
+  EXPECT_EQ(count_of(svg, "class=\"spread\""), 1u);
+}
+
+TEST(DotPlot, WithstandsAnyNumbersAndNames) {
+  EXPECT_TRUE(dot_plot({"x", {}, {{1, "m"}}}).empty());
+  EXPECT_TRUE(dot_plot({"x", {{"a", "", kNan}}, {{1, "m"}}}).empty());
+  const std::string svg = dot_plot({"<x>", {{"<a>", "<f>", kInf}, {"b", "", 1}}, {{kNan, "<m>"}}}).markup();
+  EXPECT_EQ(svg.find("inf"), std::string::npos);
+  EXPECT_EQ(svg.find("nan"), std::string::npos);
+  for (const char* tag : {"<x>", "<a>", "<f>", "<m>"}) EXPECT_EQ(svg.find(tag), std::string::npos) << tag;
+}
+
+TEST(SvgFile, BringsItsStyleAndItsLegend) {
+  const std::string svg = svg_file(chart_of({{0, 0}, {1, 1}}));
+  EXPECT_TRUE(svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\"")) << svg.substr(0, 80);
+  EXPECT_NE(svg.find("<style>"), std::string::npos);
+  EXPECT_EQ(svg.find("<ul"), std::string::npos);
+  EXPECT_EQ(count_of(svg, "<svg"), 1u);
+  EXPECT_EQ(svg_file(chart_of({})), "");
+  EXPECT_EQ(svg_file(DotPlot{}), "");
+}
+
 }  // namespace
 }  // namespace tercet::page

@@ -58,6 +58,24 @@ TEST(Training, AgainstATeacherBringsTheStudentNearerToIt) {
   EXPECT_DOUBLE_EQ(recorder.steps[3].loss, recorder.steps[3].kl) << "distillation 1: the loss is the divergence";
 }
 
+// What a study compares with: the same training with nothing quantized.
+TEST(Training, InFullPrecisionBeginsAtTheOriginalAndLearns) {
+  const Decoder teacher = Decoder::random(test::tiny_config(), 1);
+  const auto first_kl = [&](const std::vector<ParameterPlan>& plan) {
+    Student student(Decoder::random(test::tiny_config(), 1), plan);
+    Recorder recorder;
+    TrainerOptions options = short_run(20);
+    options.distillation = 0.5;
+    train(student, options, recorder.callbacks(), &teacher);
+    EXPECT_LT(recorder.steps.back().cross_entropy, recorder.steps.front().cross_entropy);
+    return recorder.steps.front().kl;
+  };
+  const double ternary = first_kl(test::ternary_plan(teacher));
+  const double half = first_kl(std::vector<ParameterPlan>(teacher.parameters().size(), {FormatSpec{}, {}}));
+  EXPECT_LT(std::abs(half), 1e-6);
+  EXPECT_LT(std::abs(half), 1e-3 * ternary);
+}
+
 TEST(Training, WithTheHiddenLossBringsTheStreamsNearerThanWithout) {
   const Decoder teacher = Decoder::random(test::tiny_config(), 1);
   std::vector<double> errors;

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "tercet/config/job_config.hpp"
+#include "tercet/config/element_config.hpp"
 
 namespace tercet {
 
@@ -23,19 +23,6 @@ struct FamilyTarget {
   std::string name;
 };
 
-// What one element takes of its node. CPUs are those that Linux numbers; 0 CPUs: all of them, so it runs alone.
-struct PackingSection {
-  std::int64_t ranks = 1;
-  std::int64_t cpus = 0;
-  std::int64_t gpus = 0;
-  std::int64_t at_once = 0;  // most elements at the same time; 0: as many as fit
-};
-
-struct LimitsSection {
-  std::int64_t attempts = 5;       // that ended without a verdict and not on request
-  std::int64_t idle_attempts = 2;  // of those, in a row and without progress
-};
-
 // Compared with the last accepted run of the same element; the threshold is the share by which it may be worse.
 struct RegressionSection {
   GateSetting perplexity{"fail", 0.02};
@@ -43,11 +30,8 @@ struct RegressionSection {
   GateSetting packed_bytes{"fail", 0.02};
 };
 
-struct FamilyElement {
-  std::string name;  // <model>-<target>
+struct FamilyElement : Element {  // name: <model>-<target>; config: defaults, model and target laid over each other
   std::string model, target;
-  std::int64_t ranks = 1, cpus = 0, gpus = 0;
-  JobConfig config;  // defaults, model and target laid over each other; `output` depends on the night and is empty
 };
 
 struct FamilyConfig {
@@ -65,8 +49,5 @@ struct FamilyConfig {
 // Reads and checks the whole file, every element's configuration included. Throws one ConfigError that lists every
 // mistake as load_job_config does. Paths start from the file's folder; whether they exist is not looked at.
 FamilyConfig load_family_config(const std::filesystem::path& file);
-
-// Whether a name can be part of a folder's name: letters, digits, '.', '_' and '-', not starting with '.' or '-'.
-bool is_plain_name(const std::string& name);
 
 }  // namespace tercet

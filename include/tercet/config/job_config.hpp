@@ -57,7 +57,7 @@ struct CalibrationSection {
 };
 
 struct QuantizationSection {
-  std::string format = "ternary";     // ternary | ternary5 | int2 | int3 | int4 | int6 | int8
+  std::string format = "ternary";     // ternary | ternary5 | int2 | int3 | int4 | int6 | int8 | float16
   bool symmetric = true;              // integers: without zero points
   std::string granularity = "group";  // tensor | channel | group
   std::int64_t group_size = 128;

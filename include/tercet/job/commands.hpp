@@ -13,6 +13,7 @@
 #include "tercet/comm/runtime.hpp"
 #include "tercet/config/family_config.hpp"
 #include "tercet/config/job_config.hpp"
+#include "tercet/config/study_config.hpp"
 
 namespace tercet {
 
@@ -91,6 +92,15 @@ struct FamilyRequest {
   std::optional<std::int64_t> element;  // this one only
 };
 CommandResult family(Runtime& runtime, const FamilyRequest& request);
+
+// Runs the rows of a study file, each with every seed, as jobs of their own on this node, and writes what came out as
+// tables and plots (docs/studies.md). Not collective: refuses to run as an MPI rank.
+struct StudyRequest {
+  std::filesystem::path file;
+  std::vector<std::string> overrides;  // "a.b=c"
+  bool summary = false;                // only the tables, of what there is
+};
+CommandResult study(Runtime& runtime, const StudyRequest& request);
 
 CommandResult inspect(const std::filesystem::path& path);  // model, artifact or run
 CommandResult verify(const std::filesystem::path& artifacts);

@@ -46,6 +46,30 @@ struct Track {
 };
 Html tracks(const std::vector<Track>& rows, double low, double high);
 
+// Rows with a name, a figure, and a dot on a common scale, with its spread and the single values that it stands for.
+struct DotRow {
+  std::string name, figure;
+  double value = std::numeric_limits<double>::quiet_NaN();
+  double low = std::numeric_limits<double>::quiet_NaN(), high = std::numeric_limits<double>::quiet_NaN();
+  std::vector<double> dots = {};
+  bool highlighted = false;
+};
+struct DotMark {  // a line in every row, e.g. at 1
+  double value = 0;
+  std::string name;
+};
+struct DotPlot {
+  std::string x_label;
+  std::vector<DotRow> rows = {};
+  std::vector<DotMark> marks = {};
+};
+Html dot_plot(const DotPlot& plot);  // empty when there is no finite value
+
+// The same as files of their own, which bring the style and follow light and dark schemes too; "" where the chart is
+// empty.
+std::string svg_file(const XyChart& chart);
+std::string svg_file(const DotPlot& plot);
+
 Html legend(const std::vector<std::string>& names);  // colours 0, 1, ...
 
 // At most about `most` of the points, as said above. For xy_chart, and for tests.

@@ -1,4 +1,4 @@
-#include "family_runner.hpp"
+#include "element_runner.hpp"
 
 #include <signal.h>
 
@@ -9,10 +9,10 @@
 #include <list>
 #include <memory>
 #include <thread>
+#include <utility>
 
-#include "family_element.hpp"
-#include "family_packing.hpp"
-#include "family_process.hpp"
+#include "element_packing.hpp"
+#include "element_process.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/text.hpp"
 #include "tercet/log/log.hpp"
@@ -33,7 +33,7 @@ bool inside_slurm() {
 
 enum class Next { kNothing, kWait, kRun };
 
-Need need_of(const FamilyElement& element) {
+Need need_of(const Element& element) {
   return {element.cpus, element.gpus};
 }
 
@@ -51,21 +51,18 @@ struct Running {
 
 class Runner {
  public:
-  Runner(const FamilyConfig& family, const FamilyFolders& folders, std::size_t count)
-      : family_(family),
-        folders_(folders),
-        node_(node_slots()),
-        free_(node_),
-        codes_(count, code(ExitCode::kStopped)) {}
+  Runner(std::vector<std::unique_ptr<ElementRun>> elements, const PackingSection& packing)
+      : packing_(packing), node_(node_slots()), free_(node_), codes_(elements.size(), code(ExitCode::kStopped)) {
+    for (auto& element : elements) waiting_.push_back({std::move(element), waiting_.size()});
+  }
 
-  void add(std::size_t index, std::size_t place);
   std::vector<int> run();
 
  private:
   void collect();
   void hand_on_stop();
   void start_what_fits();
-  bool has_room(const FamilyElement& element) const;
+  bool has_room(const Element& element) const;
   bool start(Waiting& waiting);  // false: it has to wait
   Next next_step(const Waiting& waiting) const;
   void launch(Waiting waiting, const Slots& slots);
@@ -77,8 +74,7 @@ class Runner {
   template <class Step>
   bool guarded(Waiting& waiting, Step step);
 
-  const FamilyConfig& family_;
-  const FamilyFolders& folders_;
+  const PackingSection& packing_;
   Slots node_, free_;
   std::vector<int> codes_;
   std::deque<Waiting> waiting_;
@@ -102,10 +98,6 @@ bool Runner::guarded(Waiting& waiting, Step step) {
     }
   }
   return false;
-}
-
-void Runner::add(std::size_t index, std::size_t place) {
-  waiting_.push_back({std::make_unique<ElementRun>(family_, family_.elements[index], folders_), place});
 }
 
 std::vector<int> Runner::run() {
@@ -175,9 +167,9 @@ void Runner::start_what_fits() {
 }
 
 // One that can never run has room: it only needs to be told so.
-bool Runner::has_room(const FamilyElement& element) const {
+bool Runner::has_room(const Element& element) const {
   if (!why_impossible(node_, need_of(element)).empty()) return true;
-  const auto most = static_cast<std::size_t>(family_.packing.at_once);
+  const auto most = static_cast<std::size_t>(packing_.at_once);
   if (most > 0 && running_.size() >= most) return false;
   // Inside an allocation srun deals out the GPUs, and would give every step all of them.
   if (inside_slurm() && element.gpus > 0 && !running_.empty()) return false;
@@ -215,10 +207,11 @@ void Runner::launch(Waiting waiting, const Slots& slots) {
   const bool started = guarded(waiting, [&] {
     waiting.run->begin_attempt();
     ChildProcess process(request(*waiting.run, slots));
-    const FamilyElement& element = waiting.run->element();
+    const Element& element = waiting.run->element();
     log::info(element.name + ": attempt " + std::to_string(waiting.run->state().attempts.size()) + ", " +
               std::to_string(element.ranks) + " ranks on CPUs " + cpu_list(slots.cpus) +
-              (slots.gpus.empty() ? "" : " and GPUs " + gpu_list(slots.gpus)) + "; log " + waiting.run->log().string());
+              (slots.gpus.empty() ? "" : " and GPUs " + gpu_list(slots.gpus)) + "; log " +
+              waiting.run->files().log.string());
     running_.push_back({std::move(waiting), std::move(process), slots});
   });
   if (!started) give_back(free_, slots);
@@ -227,9 +220,9 @@ void Runner::launch(Waiting waiting, const Slots& slots) {
 ProcessRequest Runner::request(const ElementRun& run, const Slots& slots) const {
   const std::filesystem::path launcher = find_launcher();
   ProcessRequest request;
-  request.command = {launcher.string(), run.config().string(), std::to_string(run.element().ranks)};
+  request.command = {launcher.string(), run.files().config.string(), std::to_string(run.element().ranks)};
   request.environment = launcher_environment(launcher);
-  request.log = run.log();
+  request.log = run.files().log;
   if (inside_slurm()) {
     request.environment["SLURM_EXACT"] = "1";  // a step takes what it asked for, so that several fit
     return request;
@@ -243,12 +236,9 @@ ProcessRequest Runner::request(const ElementRun& run, const Slots& slots) const 
 
 }  // namespace
 
-std::vector<int> run_elements(const FamilyConfig& family, const FamilyFolders& folders,
-                              const std::vector<std::size_t>& indices) {
+std::vector<int> run_elements(std::vector<std::unique_ptr<ElementRun>> elements, const PackingSection& packing) {
   count_stop_requests();
-  Runner runner(family, folders, indices.size());
-  for (std::size_t place = 0; place < indices.size(); ++place) runner.add(indices[place], place);
-  return runner.run();
+  return Runner(std::move(elements), packing).run();
 }
 
 }  // namespace tercet::job

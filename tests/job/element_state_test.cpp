@@ -2,7 +2,7 @@
 
 #include <fstream>
 
-#include "job/family_state.hpp"
+#include "job/element_state.hpp"
 #include "support/scratch_folder.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"

@@ -1,4 +1,4 @@
-#include "family_state.hpp"
+#include "element_state.hpp"
 
 #include <algorithm>
 #include <fstream>

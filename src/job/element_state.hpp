@@ -1,5 +1,5 @@
-// What the driver of a family knows of one element in one night: its attempts and how it ended. One JSON file,
-// replaced atomically; an attempt is written down before it starts, so that one whose driver was killed counts too.
+// What the driver of a family or study knows of one element: its attempts and how it ended. One JSON file, replaced
+// atomically; an attempt is written down before it starts, so that one whose driver was killed counts too.
 #pragma once
 
 #include <filesystem>
@@ -10,7 +10,7 @@
 
 #include "family_regression.hpp"
 #include "tercet/base/error.hpp"
-#include "tercet/config/family_config.hpp"
+#include "tercet/config/element_config.hpp"
 
 namespace tercet::job {
 
@@ -33,6 +33,7 @@ struct ElementState {
   std::string state = "waiting";
   std::string reason;  // of anything but a pass
   std::vector<ElementAttempt> attempts;
+  // In a family.
   std::optional<RegressionVerdict> regression;  // of a run that passed its own gates
   std::string published;                        // folder; empty: nothing was published
 };

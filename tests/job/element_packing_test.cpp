@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "job/family_packing.hpp"
+#include "job/element_packing.hpp"
 
 namespace tercet::job {
 namespace {

@@ -1,4 +1,4 @@
-#include "family_packing.hpp"
+#include "element_packing.hpp"
 
 #include <sched.h>
 

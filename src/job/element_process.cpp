@@ -1,4 +1,4 @@
-#include "family_process.hpp"
+#include "element_process.hpp"
 
 #include <fcntl.h>
 #include <sched.h>
