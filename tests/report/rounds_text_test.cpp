@@ -47,7 +47,7 @@ TEST(RoundsText, HasARowForEachRoundAndWhatWasTried) {
   EXPECT_EQ(rounds_text(run), "");
   run.provenance[kRoundsKey] = two_rounds("2-int4");
   const std::string text = rounds_text(run);
-  for (const char* part : {"rounds: 2-int4 is kept", "passed, kept", "int4, lift_layers", "123456", "+7.5 %",
+  for (const char* part : {"rounds: 2-int4 is kept", "passed, kept", "int4, lift_layers", "123456", "+7.5",
                            "did: 2 matrices lifted: a to int6, b to int6", "failed: perplexity 0.3, wants <= 0.1",
                            "then: the budget of 1 rounds is used"})
     EXPECT_MENTIONS(text, part);
