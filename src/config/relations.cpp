@@ -26,7 +26,10 @@ class Relations {
     check_format();
     check_layers("quantization.layers", config_.quantization.layers);
     check_layers("allocation.formats", config_.allocation.formats);
+    check_layers("progressive.formats", config_.progressive.formats);
     check_target();
+    check_progressive();
+    check_remedies();
     check_solver();
     check_devices();
     check_pretrained_model();
@@ -184,6 +187,63 @@ class Relations {
             "is empty: a target needs formats to choose from");
   }
 
+  void check_progressive() {
+    const auto& stages = config_.progressive.formats;
+    if (stages.empty()) return;
+    require(stages.size() > 1, {"progressive.formats"}, "needs two stages or more; one is quantization.format");
+    require(!has_target(config_), {"progressive.formats"},
+            "and a target cannot be combined: a target chooses the formats by itself");
+    require(config_.training.enabled || config_.blockwise.enabled, {"progressive.formats"},
+            "needs training.enabled or blockwise.enabled: without either a stage has nothing to give the next");
+    for (std::size_t i = 0; i < stages.size(); ++i) {
+      const std::string item = "progressive.formats[" + std::to_string(i) + "]";
+      require(stages[i].match.empty() && stages[i].role.empty(), {item},
+              "names matrices; a stage is for all of them, exceptions belong to quantization.layers");
+      require(bits_rank(stages[i].format) > 0, {item}, "must be ternary, ternary5, int2, int3, int4, int6 or int8");
+      const bool falls = i == 0 || bits_rank(stages[i].format) < bits_rank(stages[i - 1].format);
+      require(falls, {item}, "must have fewer bits than " + (i == 0 ? "" : stages[i - 1].format) + " before it");
+    }
+    require_steps_of_stages(stages.size());
+  }
+
+  void require_steps_of_stages(std::size_t stages) {
+    const auto& training = config_.training;
+    std::int64_t least = training.tokens;
+    for (std::size_t i = 0; i < stages; ++i) least = std::min(least, tokens_of_stage(config_, i, training.tokens));
+    require(!training.enabled || least >= training.global_batch_tokens, {"training.tokens", "progressive.last_share"},
+            "must give each stage of progressive.formats one step of training.global_batch_tokens (" +
+                print_value(training.global_batch_tokens) + "); one of " + print_value(training.tokens) +
+                " would get " + print_value(least));
+  }
+
+  // Larger for a format that tells more values apart; 0: no stage.
+  static int bits_rank(const std::string& format) {
+    constexpr const char* kUpwards[] = {"ternary5", "ternary", "int2", "int3", "int4", "int6", "int8"};
+    const auto found = std::find(std::begin(kUpwards), std::end(kUpwards), format);
+    return found == std::end(kUpwards) ? 0 : static_cast<int>(found - std::begin(kUpwards)) + 1;
+  }
+
+  void check_remedies() {
+    const auto& remedies = config_.remedies;
+    if (remedies.rounds == 0) return;
+    const auto& order = remedies.order;
+    require(!order.empty(), {"remedies.order"}, "is empty: nothing can be tried");
+    for (std::size_t i = 0; i < order.size(); ++i) {
+      const auto before = order.begin() + static_cast<std::ptrdiff_t>(i);
+      require(std::find(order.begin(), before, order[i]) == before, {"remedies.order[" + std::to_string(i) + "]"},
+              "is listed twice");
+    }
+    const bool only_trains = order == std::vector<std::string>{"more_training"};
+    require(!only_trains || config_.training.enabled, {"remedies.order", "training.enabled"},
+            "has more_training alone, which needs training.enabled");
+    require(!has_target(config_) || only_trains, {"remedies.order", "remedies.rounds"},
+            "must be [more_training] with a target, which has chosen the formats");
+    require(!config_.training.enabled || tokens_of_remedy(config_) > 0, {"remedies.tokens", "remedies.rounds"},
+            "must give each of remedies.rounds (" + print_value(remedies.rounds) +
+                ") one step of training.global_batch_tokens (" + print_value(config_.training.global_batch_tokens) +
+                "), not " + print_value(remedies.tokens));
+  }
+
   void check_solver() {
     const auto& quantization = config_.quantization;
     require(quantization.solver != "compensated" || quantization.rule == "calibrated",
@@ -200,6 +260,11 @@ class Relations {
     const auto holds = [&](const LayerFormat& row) { return is_integer(as_for(config_.quantization, row).format); };
     const auto& layers = config_.quantization.layers;
     const auto& candidates = config_.allocation.formats;
+    const auto& stages = config_.progressive.formats;
+    const auto& remedies = config_.remedies;
+    const bool lifts = remedies.rounds > 0 &&
+                       std::find(remedies.order.begin(), remedies.order.end(), "lift_layers") != remedies.order.end();
+    if (lifts || std::any_of(stages.begin(), stages.end(), holds)) return true;
     return is_integer(config_.quantization.format) || std::any_of(layers.begin(), layers.end(), holds) ||
            (has_target(config_) && std::any_of(candidates.begin(), candidates.end(), holds));
   }

@@ -34,16 +34,17 @@ double CompressJob::elapsed() const {
 
 template <typename Body>
 void CompressJob::stage(const std::string& name, Body body) {
-  stage_ = name;
-  const heartbeat::Phase phase(name);
-  if (stop_.due()) stop_.leave("the job, before '" + name + "',");
-  log::info("==> " + name);
-  StageRecord record{name, elapsed(), 0};
-  say_status("running", name + " is under way");
+  const std::string label = round_.in_run_folder ? name : round_.name + ": " + name;
+  stage_ = label;
+  const heartbeat::Phase phase(label);
+  if (stop_.due()) stop_.leave("the job, before '" + label + "',");
+  log::info("==> " + label);
+  StageRecord record{label, elapsed(), 0};
+  say_status("running", label + " is under way");
   body();
   record.end_s = elapsed();
   run_file_.stage(record);
-  log::info("    " + name + " took " + format_duration(record.end_s - record.begin_s));
+  log::info("    " + label + " took " + format_duration(record.end_s - record.begin_s));
 }
 
 void CompressJob::say_status(const std::string& state, const std::string& sentence, std::optional<ExitCode> code,
@@ -61,6 +62,7 @@ void CompressJob::say_status(const std::string& state, const std::string& senten
   status.started = started_;
   status.updated = unix_time();
   status.verdict = verdict;
+  status.rounds = rounds_said_;
   if (code == ExitCode::kStopped) status.stop_reason = to_string(stop_.reason());
   write_status(directory_.path(), status);
 }
@@ -76,20 +78,30 @@ CommandResult CompressJob::run() {
   stage("measure the original", [&] { measure_original(); });
   stage("calibrate", [&] { calibrate_layers(); });
   if (has_target(config_)) stage("allocate bits", [&] { allocate_bits(); });
+  for (std::optional<Round> round = first_round(); round; round = next_round()) {
+    if (begin_round(*round)) make_round();
+  }
+  record_ranks();
+  return publish();
+}
+
+void CompressJob::make_round() try {
   stage("quantize", [&] { quantize(); });
-  if (config_.blockwise.enabled) stage("tune blocks", [&] { tune_each_block(); });
+  if (config_.blockwise.enabled && !round_.trains_on()) stage("tune blocks", [&] { tune_each_block(); });
+  start_.reset();
   if (config_.training.enabled) stage("fine-tune", [&] { fine_tune(); });
   const bool polishes = config_.training.enabled && config_.training.polish_tokens > 0;
   if (polishes) stage("polish the scales", [&] { polish_scales(); });
   stage("pack", [&] { pack(); });
   stage("measure what was packed", [&] { measure_packed(); });
   stage("check the handoff", [&] { check_handoff(); });
-  record_ranks();
-  return judge_and_publish();
+  judge();
+} catch (const NumericError& error) {
+  give_up_round(error);
 }
 
 void CompressJob::record(const std::string& name, std::int64_t step, double value, const std::string& unit) {
-  run_file_.metric({name, step, value, unit});
+  run_file_.metric({round_.in_run_folder ? name : "rounds/" + round_.name + "/" + name, step, value, unit});
 }
 
 void CompressJob::record_evaluation(const std::string& when, const Evaluation& evaluation) {

@@ -12,7 +12,10 @@
 #include <vector>
 
 #include "allocation_report.hpp"
+#include "export_settings.hpp"
 #include "model_loader.hpp"
+#include "remedies.hpp"
+#include "rounds.hpp"
 #include "run_directory.hpp"
 #include "starting_points.hpp"
 #include "storage_plan.hpp"
@@ -68,6 +71,8 @@ class CompressJob {
   SolvingRun solving_run(const std::vector<ParameterPlan>& storage);
   // The original with its weights rounded or solved for these formats.
   Student quantized_student(std::vector<ParameterPlan> storage);
+  Student continued_student() const;  // as the round before left it
+  const Decoder& start() const { return start_ ? *start_ : original_->decoder; }
   void quantize();
   void tune_each_block();
   TrainerCallbacks training_callbacks(const std::string& series, std::uint64_t first_sequence);
@@ -77,7 +82,29 @@ class CompressJob {
   void pack();
   void measure_packed();
   void check_handoff();
-  CommandResult judge_and_publish();
+  // compress_verdict.cpp
+  void judge();             // the round; adds to rounds_
+  CommandResult publish();  // the round that is kept
+  void record_kept(const RoundOutcome& kept);
+  void remove_unfinished() const;
+  // compress_rounds.cpp
+  void check_stages();  // throws ConfigError where a stage cannot be made
+  Round first_round();
+  bool begin_round(Round round);
+  void make_round();  // compress.cpp
+  void give_up_round(const NumericError& error);
+  std::optional<Round> next_round();
+  std::optional<Round> plan_next_round();
+  Round round_of(std::size_t stage) const;
+  std::optional<Round> plan_remedy();
+  std::string obstacle_to(const FormatChange& change) const;
+  bool take_up_outcome();
+  void take_start();
+  void keep_round(bool another_follows);
+  void settle_round(const RoundOutcome& outcome) const;
+  bool has_several_rounds() const;
+  void say_rounds(bool over);            // in the run file, and from now on in status.json
+  std::uint64_t first_sequence() const;  // of the training sequences of this round
 
   template <typename Body>
   void stage(const std::string& name, Body body);
@@ -96,21 +123,28 @@ class CompressJob {
   nlohmann::json metadata(const Verdict& verdict) const;
   RunResults results() const;
   Measurements measurements(const RunResults& results) const;
-  void settle() const;             // what is left to do after the publication
-  CommandResult finished() const;  // of a run directory that has its verdict already
+  void settle();             // what is left to do after the publication
+  CommandResult finished();  // of a run directory that has its verdict already
   void say_status(const std::string& state, const std::string& sentence, std::optional<ExitCode> code = {},
                   const std::optional<Verdict>& verdict = {}) const;
   double elapsed() const;
 
   Runtime& runtime_;
   Communicator& comm_;
-  JobConfig config_;
+  JobConfig config_;  // of the round under way
+  JobConfig asked_;   // of the job, once the defaults of the model's size are known
   std::chrono::steady_clock::time_point begin_;
   RunDirectory directory_;
   WatchedRun watched_;
   RunFile run_file_;
   StopControl stop_;
-  std::unique_ptr<WorkLog> work_;  // once the inputs are known
+  std::unique_ptr<WorkLog> work_;  // once the inputs are known; of the round, when it has its own
+
+  Round round_;                       // the one under way
+  bool taken_up_ = false;             // an earlier attempt finished it
+  std::vector<RoundOutcome> rounds_;  // finished
+  nlohmann::json rounds_said_;        // null: there is one
+  std::optional<Decoder> start_;      // what the round starts from; nullopt: the original
 
   std::optional<LoadedModel> original_;
   std::string model_hash_;
@@ -131,6 +165,7 @@ class CompressJob {
   std::string packed_hash_;
   nlohmann::json export_choices_ = nlohmann::json::object();  // on rank 0: by export, what was chosen and why
   nlohmann::json bad_steps_ = nlohmann::json::array();
+  nlohmann::json trits_;  // on rank 0
   std::uint64_t packed_bytes_ = 0, dequantized_bytes_ = 0;
   std::optional<double> agreement_;  // dequantized against packed
   Evaluation dequantized_;

@@ -19,6 +19,7 @@ void CompressJob::load_inputs() {
     }
     check_positions(original_->decoder.config(), config_.data.sequence_length, "data.sequence_length");
     check_positions(original_->decoder.config(), config_.evaluation.sequence_length, "evaluation.sequence_length");
+    if (is_progressive(config_)) return check_stages();
     storage_ = plan_storage(config_.quantization, original_->decoder.parameters());
     if (has_target(config_)) {  // exports are checked when the formats are chosen
       check_budget(config_, original_->decoder, BitChoices(config_, original_->decoder), original_->weight_bytes);

@@ -96,7 +96,8 @@ void CompressJob::pack() {
     remove_strays(directory_.staged(), exports);
     model = packed_from(*student_, provenance());
     write_packed_model(directory_.staged() / kPackedFile, model);
-    run_file_.provenance(kTritsKey, to_json(trit_counts(model)));
+    trits_ = to_json(trit_counts(model));
+    run_file_.provenance(kTritsKey, trits_);
     for (const std::string& name : config_.exports.formats) {
       export_choices_[name] = export_format(name).choice(model, settings);
       log::info("    " + name + ": " + export_choices_[name].get<std::string>());

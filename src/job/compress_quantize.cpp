@@ -55,10 +55,10 @@ SolvingRun CompressJob::solving_run(const std::vector<ParameterPlan>& storage) {
 }
 
 Student CompressJob::quantized_student(std::vector<ParameterPlan> storage) {
-  Decoder copy = original_->decoder.clone();
+  Decoder copy = start().clone();
   copy.set_activation_bits(static_cast<int>(config_.quantization.activation_bits));
   const bool solved = config_.quantization.solver == "compensated";
-  add_calibration(comm_, original_->decoder.parameters(), statistics_,
+  add_calibration(comm_, start().parameters(), statistics_,
                   solved ? CalibrationScope::kOutsideBlocks : CalibrationScope::kAll, storage, work_.get(), &stop_);
   if (solved) {
     solver_ = solver_record(solve_starting_points(comm_, solving_run(storage), statistics_, copy, storage));
@@ -66,14 +66,20 @@ Student CompressJob::quantized_student(std::vector<ParameterPlan> storage) {
   return {std::move(copy), storage};
 }
 
+Student CompressJob::continued_student() const {
+  Decoder copy = start().clone();
+  copy.set_activation_bits(static_cast<int>(config_.quantization.activation_bits));
+  return {std::move(copy), storage_};
+}
+
 void CompressJob::quantize() {
-  student_.emplace(quantized_student(storage_));
+  student_.emplace(round_.trains_on() ? continued_student() : quantized_student(storage_));
   if (!solver_.is_null()) run_file_.provenance(kSolverKey, solver_);
-  layers_ = describe_layers(*student_, statistics_, original_->decoder.parameters());
+  layers_ = describe_layers(*student_, statistics_, start().parameters());
   run_file_.layers(layers_);
   quantized_ = evaluate_here("quantized", student_->decoder(), &original_->decoder);
   record_evaluation("quantized", quantized_);
-  if (!allocation_.is_null()) compare_with_prediction();
+  if (!allocation_.is_null() && round_.remedy.empty()) compare_with_prediction();
 }
 
 void CompressJob::tune_each_block() {
@@ -87,7 +93,7 @@ void CompressJob::tune_each_block() {
     record("blockwise/error_after", report.block, report.error_after, "1");
   };
   tune_blocks(comm_, *student_, original_->decoder, options, callbacks);
-  layers_ = describe_layers(*student_, statistics_, original_->decoder.parameters());
+  layers_ = describe_layers(*student_, statistics_, start().parameters());
   run_file_.layers(layers_);
   quantized_ = evaluate_here("tuned by block", student_->decoder(), &original_->decoder);
   record_evaluation("tuned by block", quantized_);
@@ -131,7 +137,8 @@ void CompressJob::fine_tune() {
   TrainerOptions options =
       training_options(config_, runtime_.device(), directory_.checkpoints(), directory_.fingerprint());
   options.stop = &stop_;
-  training_ = run_training(comm_, *student_, &original_->decoder, options, training_callbacks("training", 0));
+  training_ =
+      run_training(comm_, *student_, &original_->decoder, options, training_callbacks("training", first_sequence()));
   layers_ = describe_layers(*student_, statistics_);
   run_file_.layers(layers_);
 }
@@ -140,7 +147,8 @@ void CompressJob::polish_scales() {
   TrainerOptions options =
       polish_options(config_, runtime_.device(), directory_.polish_checkpoints(), directory_.fingerprint());
   options.stop = &stop_;
-  const std::uint64_t first = training_->tokens / static_cast<std::uint64_t>(config_.data.sequence_length);
+  const std::uint64_t first =
+      first_sequence() + training_->tokens / static_cast<std::uint64_t>(config_.data.sequence_length);
   const double before = selection_loss();
   freeze_levels(student_->parameters());
   const std::vector<at::Tensor> masters = student_->copy_masters();
@@ -158,7 +166,8 @@ void CompressJob::polish_scales() {
 }
 
 void CompressJob::record_bad_step(const BadStep& bad) {
-  bad_steps_.push_back({{"step", bad.step},
+  bad_steps_.push_back({{"round", round_.name},
+                        {"step", bad.step},
                         {"loss", number_to_json(bad.loss)},
                         {"gradient_norm", number_to_json(bad.gradient_norm)},
                         {"ranks", bad.ranks},

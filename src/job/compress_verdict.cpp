@@ -9,12 +9,14 @@
 #include "html_page.hpp"
 #include "provenance.hpp"
 #include "tercet/base/file.hpp"
+#include "tercet/base/strict_json.hpp"
 #include "tercet/base/text.hpp"
 #include "tercet/log/log.hpp"
 #include "tercet/quant/number_format.hpp"
 #include "tercet/report/html_report.hpp"
 #include "tercet/report/metadata.hpp"
 #include "tercet/report/report.hpp"
+#include "tercet/report/rounds_text.hpp"
 
 namespace tercet::job {
 
@@ -79,6 +81,8 @@ Method method_of(const std::vector<LayerRecord>& layers) {
   return {formats.size() == 1 ? *formats.begin() : "mixed", bits / weights};
 }
 
+constexpr const char* kLastStage = "judge and publish";
+
 std::string verdict_sentence(const Verdict& verdict) {
   return verdict.passed ? "every gate passed" : "a gate failed; the artifacts are in rejected/";
 }
@@ -91,7 +95,7 @@ std::string files_text(const fs::path& run, const fs::path& artifacts) {
 }  // namespace
 
 nlohmann::json CompressJob::provenance() const {
-  return provenance_of(config_, model_hash_);
+  return provenance_of(asked_, model_hash_);
 }
 
 RunResults CompressJob::results() const {
@@ -162,7 +166,7 @@ nlohmann::json CompressJob::metadata(const Verdict& verdict) const {
   input.method = method.name;
   input.bits = method.bits;
   input.allocation = allocation_;
-  input.config = {{"yaml", to_yaml(config_)}, {"fingerprint", fingerprint(config_)}};
+  input.config = {{"yaml", to_yaml(asked_)}, {"fingerprint", fingerprint(asked_)}};
   input.quantization = {{"format", config_.quantization.format},
                         {"symmetric", config_.quantization.symmetric},
                         {"granularity", config_.quantization.granularity},
@@ -187,49 +191,105 @@ nlohmann::json CompressJob::metadata(const Verdict& verdict) const {
   return compression_metadata(input);
 }
 
-CommandResult CompressJob::judge_and_publish() {
-  stage_ = "judge and publish";
+void CompressJob::judge() {
+  stage_ = round_.in_run_folder ? kLastStage : round_.name + ": " + kLastStage;
   say_status("running", "the figures are judged and the artifacts published");
-  const RunResults final_results = results();
-  const Verdict verdict = judge_on_root(comm_, rules_for(config_.gates, final_results), measurements(final_results));
-  const std::vector<GateRecord> gates = gate_records(verdict);
-  const ExitCode code = verdict.passed ? ExitCode::kPassed : ExitCode::kGateFailed;
-  const fs::path target = verdict.passed ? directory_.artifacts() : directory_.rejected();
-  run_file_.provenance(kResultsKey, to_json(final_results));
-  run_file_.provenance("source", provenance());
-  run_file_.provenance("data", sources_json(*dataset_));
-  run_file_.gates(gates);
+  RoundOutcome outcome;
+  outcome.round = round_;
+  outcome.results = results();
+  const Verdict verdict =
+      judge_on_root(comm_, rules_for(config_.gates, outcome.results), measurements(outcome.results));
+  outcome.gates = gate_records(verdict);
+  outcome.layers = layers_;
+  outcome.trits = trits_;
+  outcome.solver = solver_;
+  if (training_) {
+    outcome.tokens = training_->tokens;
+    outcome.seconds = training_->seconds;
+  }
   on_root(comm_, [&] {
     write_file_atomically(directory_.staged() / kMetadataFile, metadata(verdict).dump(2) + "\n");
-    publish_directory(directory_.staged(), target);
-    std::error_code ignored;
-    fs::remove_all(directory_.work(), ignored);
     return std::string();
   });
-  say_status(state_of(code), verdict_sentence(verdict), code, verdict);
+  if (!may_have_several_rounds(asked_)) {
+    rounds_.push_back(std::move(outcome));
+    return;
+  }
+  // What comes next follows from these figures: those of rank 0 count on all ranks.
+  const std::string agreed = on_root(comm_, [&] { return to_json(outcome).dump(); });
+  rounds_.push_back(outcome_from_json(round_, nlohmann::json::parse(agreed)));
+  log::info("    round " + round_.name +
+            (rounds_.back().passed() ? ": every gate passed" : " failed: " + rounds_.back().failure()));
+}
+
+// What was recorded last may be that of another round.
+void CompressJob::record_kept(const RoundOutcome& kept) {
+  run_file_.layers(kept.layers);
+  if (!kept.solver.is_null()) run_file_.provenance(kSolverKey, kept.solver);
+  run_file_.provenance(kTritsKey, kept.trits);
+  say_rounds(true);
+  on_root(comm_, [&] {
+    const fs::path file = directory_.of_kept(kept.round.name, kept.passed()) / kMetadataFile;
+    nlohmann::json metadata = parse_json_object(read_file(file), file.string());
+    metadata["rounds"] = rounds_said_;
+    write_file_atomically(file, metadata.dump(2) + "\n");
+    return std::string();
+  });
+}
+
+CommandResult CompressJob::publish() {
+  stage_ = kLastStage;
+  const RoundOutcome& kept = rounds_.at(round_to_keep(rounds_));
+  const Verdict verdict = verdict_of(kept.gates);
+  const ExitCode code = kept.passed() ? ExitCode::kPassed : ExitCode::kGateFailed;
+  const fs::path target = kept.passed() ? directory_.artifacts() : directory_.rejected();
+  if (has_several_rounds()) record_kept(kept);
+  run_file_.provenance(kResultsKey, to_json(kept.results));
+  run_file_.provenance("source", provenance());
+  run_file_.provenance("data", sources_json(*dataset_));
+  run_file_.gates(kept.gates);
+  on_root(comm_, [&] {
+    publish_directory(has_several_rounds() ? directory_.of_kept(kept.round.name, kept.passed()) : directory_.staged(),
+                      target);
+    remove_unfinished();
+    return std::string();
+  });
+  const std::string why = kept.afterwards.empty() ? "" : " (" + kept.afterwards + ")";
+  say_status(state_of(code), has_several_rounds() ? sentence_of(rounds_) : verdict_sentence(verdict) + why, code,
+             verdict);
   const std::string report = on_root(comm_, [&] {
     const RunView view = view_run(directory_.path());
     write_html_page(view);
-    return report_json(view).dump();
+    return nlohmann::json({{"report", report_json(view)}, {"rounds", rounds_text(view.record)}}).dump();
   });
-  return {
-      code, nlohmann::json::parse(report),
-      "\n" + results_table(final_results, gates) + "\n" + gates_text(gates) + files_text(directory_.path(), target)};
+  const nlohmann::json known = nlohmann::json::parse(report);
+  return {code, known.at("report"),
+          "\n" + results_table(kept.results, kept.gates) + "\n" + gates_text(kept.gates) +
+              known.at("rounds").get<std::string>() + files_text(directory_.path(), target)};
+}
+
+// On rank 0.
+void CompressJob::remove_unfinished() const {
+  std::error_code ignored;
+  fs::remove_all(directory_.work(), ignored);
+  fs::remove_all(directory_.rounds(), ignored);
 }
 
 // On rank 0. The job may have been killed between its publication and its last word.
-void CompressJob::settle() const {
-  std::error_code ignored;
-  fs::remove_all(directory_.work(), ignored);
+void CompressJob::settle() {
+  remove_unfinished();
   const auto status = read_status(directory_.path());
   const std::string state = status ? status->value("state", "") : "";
   if (state == "passed" || state == "gate_failed") return;
-  const Verdict verdict = verdict_of(load_run(directory_.path()).gates);
+  const RunRecord run = load_run(directory_.path());
+  const Verdict verdict = verdict_of(run.gates);
   const ExitCode code = verdict.passed ? ExitCode::kPassed : ExitCode::kGateFailed;
-  say_status(state_of(code), verdict_sentence(verdict), code, verdict);
+  rounds_said_ = run.provenance.value(kRoundsKey, nlohmann::json());
+  const std::string sentence = text_in(rounds_said_, "sentence");
+  say_status(state_of(code), sentence.empty() ? verdict_sentence(verdict) : sentence, code, verdict);
 }
 
-CommandResult CompressJob::finished() const {
+CommandResult CompressJob::finished() {
   const std::string text = on_root(comm_, [&] {
     settle();
     const RunView view = view_run(directory_.path());

@@ -29,11 +29,27 @@ std::uint64_t shard_bytes(const PlannedJob& job) {
   return bytes;
 }
 
+std::uint64_t bytes_of_artifact(const PlannedJob& job, const std::vector<ParameterPlan>& storage) {
+  const PackedModel artifact = unfilled_artifact(job.config, job.model.decoder, storage);
+  const ArtifactBytes files = artifact_bytes(artifact);
+  std::uint64_t bytes = files.packed + files.dequantized + files.safetensors;
+  for (const std::string& name : job.config.exports.formats) bytes += export_format(name).bytes(artifact);
+  return bytes;
+}
+
+// A remedy makes the file larger than the one that failed, by how much is not known before.
+std::uint64_t bytes_of_rounds(const PlannedJob& job) {
+  const auto remedies = static_cast<std::uint64_t>(job.config.remedies.rounds);
+  std::uint64_t bytes = remedies * bytes_of_artifact(job, job.storage);
+  for (const auto& stage : job.earlier_stages) bytes += bytes_of_artifact(job, stage);
+  return bytes == 0 ? 0 : bytes + 2 * 4 * job.parameters();
+}
+
 }  // namespace
 
 std::uint64_t DiskPlan::total() const {
   std::uint64_t bytes =
-      static_cast<std::uint64_t>(checkpoints) * checkpoint.bytes() + token_cache + unfinished + records;
+      static_cast<std::uint64_t>(checkpoints) * checkpoint.bytes() + token_cache + unfinished + rounds + records;
   for (const DiskItem& item : artifacts) bytes += item.bytes;
   return bytes;
 }
@@ -60,6 +76,7 @@ DiskPlan plan_disk(const PlannedJob& job) {
   const std::uint64_t id_bytes = job.model.tokenizer->vocab_size() <= 1 << 16 ? 2 : 4;
   plan.token_cache = id_bytes * job.text_tokens();
   plan.unfinished = plan.token_cache + static_cast<std::uint64_t>(job.config.calibration.shards) * shard_bytes(job);
+  plan.rounds = bytes_of_rounds(job);
   plan.records =
       static_cast<std::uint64_t>(steps) * kBytesPerStep + static_cast<std::uint64_t>(job.ranks) * kBytesPerLog;
   return plan;

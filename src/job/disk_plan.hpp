@@ -21,6 +21,7 @@ struct DiskPlan {
   std::int64_t checkpoints = 0;   // kept, and the one being written
   std::uint64_t token_cache = 0;  // about
   std::uint64_t unfinished = 0;   // finished units of work, kept until the job is done, about
+  std::uint64_t rounds = 0;       // artifacts and weights of other rounds than the published one, until the end, about
   std::uint64_t records = 0;      // run.h5, journal.jsonl and a log per rank, about
   std::uint64_t total() const;
 };

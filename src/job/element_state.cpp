@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <map>
 #include <set>
 
 #include "tercet/base/error.hpp"
@@ -56,14 +57,27 @@ bool stopped(const ElementAttempt& attempt) {
   return attempt.exit_code == code(ExitCode::kStopped);
 }
 
-std::string newest_checkpoint(const fs::path& run) {
+// Where a job keeps checkpoints and logs of work: its own folder, and one for each round.
+std::vector<fs::path> folders_of(const fs::path& run) {
   std::error_code absent;
-  std::string newest;
-  for (const auto& entry : fs::directory_iterator(run / "checkpoints", absent)) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with("step-")) newest = std::max(newest, name);
+  std::vector<fs::path> folders = {run};
+  for (const auto& entry : fs::directory_iterator(run / "rounds", absent)) folders.push_back(entry.path());
+  return folders;
+}
+
+// Of each of the folders.
+std::string newest_checkpoints(const fs::path& run) {
+  std::map<std::string, std::string> newest;
+  for (const fs::path& folder : folders_of(run)) {
+    std::error_code absent;
+    for (const auto& entry : fs::directory_iterator(folder / "checkpoints", absent)) {
+      const std::string name = entry.path().filename().string();
+      if (name.starts_with("step-")) newest[folder.string()] = std::max(newest[folder.string()], name);
+    }
   }
-  return newest;
+  std::string text;
+  for (const auto& [folder, name] : newest) text += name + " ";
+  return text;
 }
 
 std::size_t finished_stages(const fs::path& run) {
@@ -86,13 +100,15 @@ std::uintmax_t bytes_of_head(const fs::path& log) {
 
 // The logs of finished units of work grow by what was not computed before.
 std::uintmax_t finished_work(const fs::path& run) {
-  std::error_code absent;
   std::uintmax_t bytes = 0;
-  for (const auto& entry : fs::recursive_directory_iterator(run / "work", absent)) {
-    std::error_code gone;
-    if (entry.path().extension() != ".log" || !entry.is_regular_file(gone)) continue;
-    const std::uintmax_t size = entry.file_size(gone);
-    if (!gone) bytes += size - std::min(size, bytes_of_head(entry.path()));
+  for (const fs::path& folder : folders_of(run)) {
+    std::error_code absent;
+    for (const auto& entry : fs::recursive_directory_iterator(folder / "work", absent)) {
+      std::error_code gone;
+      if (entry.path().extension() != ".log" || !entry.is_regular_file(gone)) continue;
+      const std::uintmax_t size = entry.file_size(gone);
+      if (!gone) bytes += size - std::min(size, bytes_of_head(entry.path()));
+    }
   }
   return bytes;
 }
@@ -149,7 +165,8 @@ std::string why_given_up(const std::vector<ElementAttempt>& attempts, const Limi
 }
 
 std::string progress_mark(const fs::path& run) {
-  return newest_checkpoint(run) + "/" + std::to_string(finished_stages(run)) + "/" + std::to_string(finished_work(run));
+  return newest_checkpoints(run) + "/" + std::to_string(finished_stages(run)) + "/" +
+         std::to_string(finished_work(run));
 }
 
 void close_unfinished_attempt(ElementState& state, const std::string& mark_now) {

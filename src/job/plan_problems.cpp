@@ -55,6 +55,13 @@ void check_training(const PlannedJob& job, Texts& problems) {
   }
 }
 
+void check_exports(const PlannedJob& job, const std::vector<ParameterPlan>& storage, Texts& problems) {
+  for (const std::string& refused :
+       export_problems(job.config.exports.formats, unfilled_artifact(job.config, job.model.decoder, storage),
+                       export_settings(job.config, job.model)))
+    problems.push_back(refused);
+}
+
 int most_ranks(const PlannedJob& job) {
   std::int64_t ranks = std::min(job.config.calibration.shards, job.config.calibration.samples.value_or(0));
   if (job.config.training.enabled) {
@@ -91,10 +98,8 @@ Texts setting_problems(const PlannedJob& job) {
   if (job.evaluation_tokens == 0) {
     problems.push_back("no text is held out to measure on; data.evaluation or data.held_out_fraction: 0.05 works");
   }
-  for (const std::string& refused :
-       export_problems(job.config.exports.formats, unfilled_artifact(job.config, job.model.decoder, job.storage),
-                       export_settings(job.config, job.model)))
-    problems.push_back(refused);
+  check_exports(job, job.storage, problems);
+  for (const auto& stage : job.earlier_stages) check_exports(job, stage, problems);
   return problems;
 }
 
@@ -129,6 +134,11 @@ Texts plan_notes(const PlannedJob& job, const std::vector<Sharing>& world, const
     const std::uint64_t works = std::max<std::uint64_t>(1, windows / static_cast<std::uint64_t>(job.ranks));
     notes.push_back("evaluation.batch: " + std::to_string(works) + " would spread " + std::to_string(windows) +
                     " windows over more ranks");
+  }
+  if (job.config.remedies.rounds > 0) {
+    notes.push_back("remedies may add up to " + std::to_string(job.config.remedies.rounds) + " rounds and " +
+                    std::to_string(job.config.remedies.tokens) +
+                    " tokens of training, which are not in the times below");
   }
   if (!node.known && exceeds_memory(job, memory, node)) {
     notes.push_back("if the nodes are like this one: " + memory_text(job, memory, node));

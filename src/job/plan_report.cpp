@@ -47,6 +47,7 @@ json disk_json(const PlannedJob& job, const DiskPlan& disk) {
           {"checkpoints_at_once", disk.checkpoints},
           {"token_cache", disk.token_cache},
           {"unfinished_work", disk.unfinished},
+          {"rounds", disk.rounds},
           {"records", disk.records},
           {"total", disk.total()},
           {"free", free_space(job.config.output)}};
@@ -150,6 +151,7 @@ std::string disk_table(const PlannedJob& job, const DiskPlan& disk) {
   }
   rows.push_back({"token cache, about", format_bytes(disk.token_cache)});
   rows.push_back({"unfinished work, about", format_bytes(disk.unfinished)});
+  if (disk.rounds > 0) rows.push_back({"other rounds until the end, about", format_bytes(disk.rounds)});
   rows.push_back({"records and logs, about", format_bytes(disk.records)});
   rows.push_back({"together, with all checkpoints", format_bytes(disk.total())});
   rows.push_back({"free", format_bytes(free_space(job.config.output))});

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "bit_choices.hpp"
+#include "rounds.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/hash.hpp"
 #include "text_sources.hpp"
@@ -44,6 +45,16 @@ void assume_allocation(PlannedJob& job) {
   job.storage = choices.storage((budget ? choices.within(frontier, *budget) : frontier.finest()).candidates);
 }
 
+// What the plan says of files and memory is about the last stage.
+void plan_stages(PlannedJob& job) {
+  const std::vector<Parameter>& parameters = job.model.decoder.parameters();
+  const std::size_t stages = std::max<std::size_t>(1, job.config.progressive.formats.size());
+  for (std::size_t stage = 0; stage + 1 < stages; ++stage)
+    job.earlier_stages.push_back(plan_storage(settings_of_stage(job.config, stage), parameters));
+  job.config.quantization = settings_of_stage(job.config, stages - 1);
+  job.storage = plan_storage(job.config.quantization, parameters);
+}
+
 std::uint64_t held_out_tokens(const PlannedJob& job) {
   return static_cast<std::uint64_t>(job.config.data.held_out_fraction * static_cast<double>(job.text_tokens()));
 }
@@ -57,9 +68,9 @@ std::uint64_t PlannedJob::text_tokens() const {
 
 PlannedJob plan_job(JobConfig config, const std::string& device, int ranks) {
   LoadedModel model = load_model(config.model.path, config.model.tokenizer, device);
-  PlannedJob job{std::move(config), device, ranks, std::move(model), {}, {}, {}, {}, 0};
+  PlannedJob job{std::move(config), device, ranks, std::move(model), {}, {}, {}, {}, {}, 0};
   adapt_to_size(job.config, job.model.decoder.parameter_count());
-  job.storage = plan_storage(job.config.quantization, job.model.decoder.parameters());
+  plan_stages(job);
   if (has_target(job.config)) assume_allocation(job);
   job.training = planned_training(job.config, device);
   for (const TextSource& source : dataset_options(job.config).sources) {

@@ -29,11 +29,12 @@ struct PlannedJob {
   int ranks = 1;
 
   LoadedModel model;
-  std::vector<ParameterPlan> storage;   // with a target, one choice that meets it, or the largest
-  std::optional<PackedRange> range;     // with a target
-  TrainerOptions training;              // schedule.total_steps 0: no training
-  std::vector<TextEstimate> sources;    // one per entry of data.sources
-  std::uint64_t evaluation_tokens = 0;  // about, of data.evaluation or the held-out documents
+  std::vector<ParameterPlan> storage;  // with a target, one choice that meets it, or the largest; of the last stage
+  std::vector<std::vector<ParameterPlan>> earlier_stages;  // of progressive compression
+  std::optional<PackedRange> range;                        // with a target
+  TrainerOptions training;                                 // schedule.total_steps 0: no training
+  std::vector<TextEstimate> sources;                       // one per entry of data.sources
+  std::uint64_t evaluation_tokens = 0;                     // about, of data.evaluation or the held-out documents
 
   std::uint64_t parameters() const { return static_cast<std::uint64_t>(model.decoder.parameter_count()); }
   std::uint64_t text_tokens() const;  // about

@@ -14,7 +14,8 @@
 namespace tercet::job {
 namespace fs = std::filesystem;
 
-RunDirectory::RunDirectory(Communicator& comm, const JobConfig& config) : comm_(comm), path_(config.output) {
+RunDirectory::RunDirectory(Communicator& comm, const JobConfig& config)
+    : comm_(comm), path_(config.output), here_(path_) {
   if (path_.empty()) {
     throw ConfigError("output is not set", "a job needs a folder for its results", "write output: runs/<name>");
   }

@@ -27,11 +27,23 @@ class RunDirectory {
   const std::string& fingerprint() const { return fingerprint_; }
 
   const std::filesystem::path& path() const { return path_; }
-  std::filesystem::path staged() const { return path_ / ".artifacts.tmp"; }
   std::filesystem::path artifacts() const { return path_ / "artifacts"; }
   std::filesystem::path rejected() const { return path_ / "rejected"; }
-  std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
-  std::filesystem::path polish_checkpoints() const { return path_ / "checkpoints-polish"; }
+  std::filesystem::path rounds() const { return path_ / "rounds"; }  // removed when the run is complete
+  std::filesystem::path of_round(const std::string& name) const { return rounds() / name; }
+
+  // What a finished round left, until one of them is published.
+  std::filesystem::path of_kept(const std::string& name, bool passed) const {
+    return of_round(name) / (passed ? "artifacts" : "rejected");
+  }
+
+  // Of the round under way. Those of the run folder itself are used until another is entered.
+  void enter_round(const std::string& name) { here_ = of_round(name); }
+  std::filesystem::path staged() const { return here_ / ".artifacts.tmp"; }
+  std::filesystem::path checkpoints() const { return here_ / "checkpoints"; }
+  std::filesystem::path polish_checkpoints() const { return here_ / "checkpoints-polish"; }
+  std::filesystem::path round_work() const { return here_ / "work"; }
+
   std::filesystem::path work() const { return path_ / "work"; }  // finished units; removed when the run is complete
   std::filesystem::path stop_request() const { return stop_request_of(path_); }
   static std::filesystem::path stop_request_of(const std::filesystem::path& run) { return run / "stop.request"; }
@@ -41,7 +53,7 @@ class RunDirectory {
   void prepare(const JobConfig& config);
   void take_lock();
   Communicator& comm_;
-  std::filesystem::path path_;
+  std::filesystem::path path_, here_;
   int lock_ = -1;
   std::optional<RunIdentity> identity_;  // on rank 0
   std::string fingerprint_;

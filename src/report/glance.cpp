@@ -6,6 +6,7 @@
 
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
+#include "tercet/report/rounds_text.hpp"
 #include "tercet/report/run_view.hpp"
 #include "tercet/report/status.hpp"
 
@@ -129,7 +130,8 @@ void RunWatcher::take(const RunRecord& more) {
 
 void RunWatcher::take_metrics(const RunRecord& more) {
   for (std::size_t i = 0; i < more.metrics.size(); ++i) {
-    const MetricRecord& metric = more.metrics[i];
+    MetricRecord metric = more.metrics[i];
+    metric.name = without_round(metric.name);  // the model as it is: of the round under way
     if (glance_.last.size() < kMostSeries || glance_.last.contains(metric.name)) glance_.last[metric.name] = metric;
     if (metric.name != "training/loss" || metric.attempt < glance_.attempts) continue;
     steps_.emplace_back(more.wall_times[i], static_cast<double>(metric.step));

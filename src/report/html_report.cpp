@@ -21,6 +21,7 @@ struct Part {
 
 constexpr std::array kParts = {
     Part{"gates", "Gates", &gates_section},
+    Part{"rounds", "Rounds", &rounds_section},
     Part{"figures", "Figures", &figures_section},
     Part{"models", "The models", &models_section},
     Part{"tasks", "Tasks", &tasks_section},

@@ -15,6 +15,8 @@ namespace tercet::sections {
 // html_summary.cpp
 page::Html heading(const RunView& run);  // name, verdict, the figures that matter most
 page::Html gates_section(const RunView& run);
+// html_rounds.cpp
+page::Html rounds_section(const RunView& run);  // stages and remedies
 // html_quality.cpp
 page::Html figures_section(const RunView& run);  // before, quantized, tuned by block, packed
 page::Html models_section(const RunView& run);   // original, packed and dequantized side by side

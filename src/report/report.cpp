@@ -10,6 +10,7 @@
 #include "tercet/base/text.hpp"
 #include "tercet/log/log.hpp"
 #include "tercet/report/metadata.hpp"
+#include "tercet/report/rounds_text.hpp"
 #include "tercet/report/status.hpp"
 
 namespace tercet {
@@ -197,6 +198,7 @@ std::string report_text(const RunView& run) {
   std::string text = status_text(run) + "\n";
   text += run.results ? results_table(*run.results, record.gates) : "no final results yet\n";
   if (!record.gates.empty()) text += "\n" + gates_text(record.gates);
+  text += rounds_text(record);
   return text + stages_text(record) + ranks_text(record) + layers_text(record) + allocation_text(record) +
          solver_text(record) + series_text(record) + files_text(run.folder);
 }
@@ -211,6 +213,7 @@ json report_json(const RunView& run) {
                  {"series", series_json(record)},
                  {"timing", timing_json(record)},
                  {"provenance", record.provenance},
+                 {"rounds", record.provenance.value(kRoundsKey, json())},
                  {"metrics", nullptr},
                  {"results", nullptr}};
   if (run.results) {

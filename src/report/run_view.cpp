@@ -9,6 +9,7 @@
 #include "tercet/config/job_config.hpp"
 #include "tercet/log/log.hpp"
 #include "tercet/report/report.hpp"
+#include "tercet/report/rounds_text.hpp"
 #include "tercet/report/status.hpp"
 #include "tercet/store/number_json.hpp"
 
@@ -86,6 +87,7 @@ RunView view_run(const fs::path& run_folder) {
   RunView view;
   view.folder = run_folder;
   view.record = load_run(run_folder);
+  take_figures_of_round(view.record);
   view.status = read_status(run_folder).value_or(json::object());
   view.config = config_text(run_folder);
   view.name = run_name(run_folder, !view.config.empty());
@@ -123,6 +125,10 @@ std::optional<double> number_in(const json& object, const std::string& key) {
   if (found == object.end()) return std::nullopt;
   const bool word = *found == "nan" || *found == "inf" || *found == "-inf";
   return found->is_number() || word ? std::optional(number_from_json(*found)) : std::nullopt;
+}
+
+bool is_true_in(const json& object, const std::string& key) {
+  return object.is_object() && object.contains(key) && object.at(key) == true;
 }
 
 const json& list_in(const json& object, const std::string& key) {

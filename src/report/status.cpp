@@ -61,16 +61,18 @@ double unix_time_of(const std::string& iso) {
 }
 
 json to_json(const RunStatus& status) {
-  return {{"state", status.state},
-          {"exit_code", status.exit_code ? json(*status.exit_code) : json()},
-          {"sentence", status.sentence},
-          {"stop_reason", status.stop_reason.empty() ? json() : json(status.stop_reason)},
-          {"stage", status.stage},
-          {"attempt", status.attempt},
-          {"started", iso_time(status.started)},
-          {"updated", iso_time(status.updated)},
-          {"seconds", status.updated - status.started},
-          {"verdict", verdict_to_json(status.verdict)}};
+  json object = {{"state", status.state},
+                 {"exit_code", status.exit_code ? json(*status.exit_code) : json()},
+                 {"sentence", status.sentence},
+                 {"stop_reason", status.stop_reason.empty() ? json() : json(status.stop_reason)},
+                 {"stage", status.stage},
+                 {"attempt", status.attempt},
+                 {"started", iso_time(status.started)},
+                 {"updated", iso_time(status.updated)},
+                 {"seconds", status.updated - status.started},
+                 {"verdict", verdict_to_json(status.verdict)}};
+  if (!status.rounds.is_null()) object["rounds"] = status.rounds;
+  return object;
 }
 
 void write_status(const fs::path& run_folder, const RunStatus& status) {

@@ -1,4 +1,4 @@
-// Formats of single layers, and targets.
+// Formats of single layers, targets, stages and remedies.
 #include <gtest/gtest.h>
 
 #include "config/config_file.hpp"
@@ -103,6 +103,42 @@ TEST(Allocation, OfIntegersExcludesQkClip) {
   EXPECT_EQ(mistakes(job), "");
   EXPECT_MENTIONS(mistakes(job + "target: {ratio: 8}\n"), "cannot shrink query and key");
   EXPECT_EQ(mistakes(job + "target: {ratio: 8}\nallocation: {formats: [ternary, ternary5]}\n"), "");
+}
+
+TEST(Progressive, TakesStagesOfFewerAndFewerBits) {
+  const JobConfig config = load("progressive: {formats: [int8, {format: int4, group_size: 64}, ternary]}\n");
+  ASSERT_EQ(config.progressive.formats.size(), 3u);
+  EXPECT_EQ(config.progressive.formats[1].group_size, 64);
+  const std::string job = "progressive: {formats: ";
+  EXPECT_MENTIONS(mistakes(job + "[int4]}\n"), "needs two stages or more");
+  EXPECT_MENTIONS(mistakes(job + "[int4, int4]}\n"), "[1]: must have fewer bits than int4 before it");
+  EXPECT_MENTIONS(mistakes(job + "[ternary, int2]}\n"), "must have fewer bits than ternary");
+  EXPECT_MENTIONS(mistakes(job + "[int8, float16]}\n"), "must be ternary, ternary5, int2");
+  EXPECT_MENTIONS(mistakes(job + "[int8, {role: up, format: int4}]}\n"), "a stage is for all of them");
+  EXPECT_MENTIONS(mistakes(job + "[int8, int4]}\ntarget: {ratio: 8}\n"), "a target cannot be combined");
+  EXPECT_MENTIONS(mistakes(job + "[int8, int4]}\ntraining: {enabled: false}\n"), "needs training.enabled");
+  EXPECT_EQ(mistakes(job + "[int8, int4]}\ntraining: {enabled: false}\nblockwise: {enabled: true}\n"), "");
+  EXPECT_MENTIONS(mistakes(job + "[int8, int4], last_share: 0.99}\ntraining: {tokens: 8192}\n"), "would get 0");
+}
+
+TEST(Progressive, OfSolvedIntegersExcludesQkClip) {
+  const std::string job = "quantization: {solver: compensated}\ntraining: {qk_clip: 50}\n";
+  EXPECT_MENTIONS(mistakes(job + "progressive: {formats: [int8, ternary]}\n"), "cannot shrink query and key");
+  EXPECT_MENTIONS(mistakes(job + "remedies: {rounds: 1}\n"), "cannot shrink query and key");
+  EXPECT_EQ(mistakes(job + "remedies: {rounds: 1, order: [more_training]}\n"), "");
+}
+
+TEST(Remedies, HaveABudgetThatHoldsAStepEach) {
+  EXPECT_EQ(mistakes("remedies: {rounds: 2, tokens: 8192}\n"), "");
+  EXPECT_MENTIONS(mistakes("remedies: {rounds: 3, tokens: 8192}\n"), "must give each of remedies.rounds (3) one step");
+  EXPECT_EQ(mistakes("remedies: {rounds: 3, tokens: 8192}\ntraining: {enabled: false}\n"), "");
+  EXPECT_MENTIONS(mistakes("remedies: {rounds: 1, order: []}\n"), "nothing can be tried");
+  EXPECT_MENTIONS(mistakes("remedies: {rounds: 1, order: [group_size, group_size]}\n"), "[1]: is listed twice");
+  EXPECT_MENTIONS(mistakes("remedies: {rounds: 1, order: [more_trainin]}\n"), "did you mean 'more_training'");
+  EXPECT_MENTIONS(mistakes("remedies: {rounds: 1, order: [more_training]}\ntraining: {enabled: false}\n"),
+                  "needs training.enabled");
+  EXPECT_MENTIONS(mistakes("remedies: {rounds: 1}\ntarget: {ratio: 8}\n"), "must be [more_training] with a target");
+  EXPECT_EQ(mistakes("remedies: {rounds: 1, order: [more_training]}\ntarget: {ratio: 8}\n"), "");
 }
 
 }  // namespace

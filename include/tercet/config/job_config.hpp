@@ -93,6 +93,20 @@ struct AllocationSection {
   std::int64_t rounds = 6;          // of a perplexity target
 };
 
+// A job in stages, each with a smaller format than the one before it (docs/progressive.md).
+struct ProgressiveSection {
+  std::vector<LayerFormat> formats;  // of the stages, in their order; empty: one stage, as `quantization` says
+  double last_share = 0.6;           // of training.tokens that the last stage gets; the others share the rest
+};
+
+// What is tried when a gate fails (docs/progressive.md).
+struct RemediesSection {
+  std::int64_t rounds = 0;        // budget; 0: none
+  std::int64_t tokens = 1000000;  // budget of training in all these rounds together
+  std::vector<std::string> order = {"more_training", "lift_layers", "group_size"};
+  double lift_share = 0.2;  // of the matrices inside the blocks, in one round
+};
+
 struct TrainingSection {
   bool enabled = true;
   std::int64_t tokens = 2000000;  // budget
@@ -228,6 +242,8 @@ struct JobConfig {
   QuantizationSection quantization;
   TargetSection target;
   AllocationSection allocation;
+  ProgressiveSection progressive;
+  RemediesSection remedies;
   TrainingSection training;
   EvaluationSection evaluation;
   GatesSection gates;
@@ -255,6 +271,10 @@ QuantizationSection as_for(const QuantizationSection& settings, const LayerForma
 bool is_ternary(const std::string& format);  // "ternary" or "ternary5"
 bool takes_rule(const std::string& format, const std::string& rule);
 bool has_target(const JobConfig& config);  // whether bits per layer are to be chosen
+
+// What the last of progressive.formats gets of `tokens`, and what each of the others, in whole steps.
+std::int64_t tokens_of_stage(const JobConfig& config, std::size_t stage, std::int64_t tokens);
+std::int64_t tokens_of_remedy(const JobConfig& config);  // of each round, in whole steps
 
 // Defaults by parameter count (tiny < 50 M, small < 500 M, medium < 2 B, large) for keys that were not written.
 std::string size_category(std::int64_t parameters);  // "tiny", "small", "medium", "large"

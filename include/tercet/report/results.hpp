@@ -15,6 +15,7 @@ namespace tercet {
 
 inline constexpr const char* kResultsKey = "results";        // of RunFile::provenance
 inline constexpr const char* kAllocationKey = "allocation";  // with a target: docs/formats.md
+inline constexpr const char* kRoundsKey = "rounds";          // with several rounds: docs/formats.md
 inline constexpr const char* kSolverKey = "solver";  // {layers, fallbacks: [{name, reason}]}, only with a solver
 
 struct Figures {              // of one model on the held-out text; nullopt: not measured

@@ -38,9 +38,10 @@ RunView view_run(const std::filesystem::path& run_folder);
 std::vector<MetricRecord> series_of(const RunRecord& run, const std::string& name);
 std::optional<MetricRecord> last_of(const RunRecord& run, const std::string& name);
 
-// For JSON of strangers: what is not there or of another type is "", nullopt or an empty list.
+// For JSON of strangers: what is not there or of another type is "", nullopt, false or an empty list.
 std::string text_in(const nlohmann::json& object, const std::string& key);
 std::optional<double> number_in(const nlohmann::json& object, const std::string& key);
+bool is_true_in(const nlohmann::json& object, const std::string& key);
 const nlohmann::json& list_in(const nlohmann::json& object, const std::string& key);
 
 }  // namespace tercet

@@ -20,6 +20,7 @@ struct RunStatus {
   int attempt = 1;
   double started = 0, updated = 0;  // seconds since 1970
   std::optional<Verdict> verdict;
+  nlohmann::json rounds;  // with several rounds, as in the run file; null: one
 };
 
 std::string state_of(ExitCode code);          // of a run that ended with it
