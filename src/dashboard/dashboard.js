@@ -23,13 +23,13 @@
     const chosen = new Set();
     place.querySelectorAll('details').forEach((element, i) => { if (element.open) open.push(i); });
     place.querySelectorAll('input:checked').forEach((element) => chosen.add(element.value));
-    const scrolled = Array.from(place.querySelectorAll('.scroll, .log'), (element) => [element.scrollLeft, element.scrollTop]);
+    const scrolled = Array.from(place.querySelectorAll('.scroll'), (element) => [element.scrollLeft, element.scrollTop]);
     const template = document.createElement('template');
     template.innerHTML = html;
     place.replaceChildren(template.content);
     place.querySelectorAll('details').forEach((element, i) => { element.open = open.includes(i); });
     place.querySelectorAll('input').forEach((element) => { element.checked = chosen.has(element.value); });
-    place.querySelectorAll('.scroll, .log').forEach((element, i) => {
+    place.querySelectorAll('.scroll').forEach((element, i) => {
       if (scrolled[i]) [element.scrollLeft, element.scrollTop] = scrolled[i];
     });
   }

@@ -9,7 +9,7 @@ namespace {
 
 constexpr auto kBetweenLooks = std::chrono::milliseconds(500);
 constexpr std::uint64_t kMostRead = std::uint64_t{24} << 20;  // of a journal; then only its beginning and end are kept
-constexpr std::size_t kLogBytes = std::size_t{8} << 10;
+constexpr std::size_t kLogBytes = std::size_t{4} << 10;
 
 // Results of the wrong shape are of a damaged journal; the other figures are still worth showing.
 RunView view_of(const std::filesystem::path& folder, RunRecord record) {

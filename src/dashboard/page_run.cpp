@@ -160,7 +160,7 @@ Html log_section(const RunLook& run) {
   if (run.log.empty()) return {};
   return page::section(
       "log", "Log",
-      page::note("The last lines of rank 0's.") + element("pre", {{"class", "log"}, {"tabindex", "0"}}, run.log));
+      page::note("The last lines of rank 0's.") + element("pre", {{"class", "log"}}, run.log));
 }
 
 Html actions(const RunLook& run) {

@@ -158,12 +158,12 @@ class Server {
   }
 
  private:
-  void write(const Reply& reply, httplib::Response& response) {
+  void write(Reply reply, httplib::Response& response) {
     response.status = reply.status;
     for (const auto& [name, value] : reply.headers) response.set_header(name, value);
     if (!reply.events_of.empty()) return write_events(reply, response);
     // By a provider, so that the library does not compress it, which takes longer than it saves on a loopback.
-    auto body = std::make_shared<std::string>(reply.body);
+    auto body = std::make_shared<std::string>(std::move(reply.body));
     if (body->empty()) return;
     response.set_content_provider(body->size(), reply.type,
                                   [body](std::size_t offset, std::size_t length, httplib::DataSink& sink) {

@@ -27,6 +27,7 @@ void find_runs(const fs::path& folder, int depth, std::vector<fs::path>& runs) {
        entry.increment(error)) {
     if (fs::symlink_status(entry->path()).type() == fs::file_type::directory) below.push_back(entry->path());
   }
+  std::sort(below.begin(), below.end());  // the same order each time where runs began in the same second
   if (error) log::warn("cannot list '" + folder.string() + "': " + error.message());
   for (const fs::path& inside : below) find_runs(inside, depth - 1, runs);
 }
