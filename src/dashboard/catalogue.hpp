@@ -38,7 +38,7 @@ class Catalogue {
   explicit Catalogue(std::filesystem::path folder);  // throws StoreError when it is none
 
   // What is there now; looked at once a second at most. What takes longer than `budget` to read stays unread this time.
-  std::shared_ptr<const Listing> listing(std::chrono::milliseconds budget = std::chrono::milliseconds(80));
+  std::shared_ptr<const Listing> listing(std::chrono::milliseconds budget = std::chrono::milliseconds(40));
 
   // One of those runs, all of it; null when there is no run of that path: it is looked up, never opened as a path.
   std::shared_ptr<FollowedRun> open(const std::string& path);

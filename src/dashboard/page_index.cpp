@@ -108,7 +108,8 @@ std::vector<Html> row_of(const ListedRun& run, std::size_t place, const Listing&
   const Html chosen = element(
       "input",
       {{"type", "checkbox"}, {"name", "run"}, {"value", run.path}, {"aria-label", "compare " + run.summary.name}});
-  const Html name = chosen + element("span", {{"class", "name"}}, name_of(run, listing));
+  const Html name =
+      element("label", {{"class", "choice"}}, chosen) + element("div", {{"class", "named"}}, name_of(run, listing));
   if (!run.read) return {name, "not read yet"};
   const RunSummary& summary = run.summary;
   const std::string key = "/runs/" + std::to_string(place) + "/";

@@ -158,9 +158,8 @@ Html ranks_section(const Glance& run) {
 
 Html log_section(const RunLook& run) {
   if (run.log.empty()) return {};
-  return page::section(
-      "log", "Log",
-      page::note("The last lines of rank 0's.") + element("pre", {{"class", "log"}}, run.log));
+  return page::section("log", "Log",
+                       page::note("The last lines of rank 0's.") + element("pre", {{"class", "log"}}, run.log));
 }
 
 Html actions(const RunLook& run) {

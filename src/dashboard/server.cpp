@@ -19,7 +19,7 @@ namespace {
 constexpr std::size_t kThreads = 32;
 constexpr int kMostFollowers = 16;  // connections for events: each takes a thread
 constexpr auto kBetweenEvents = std::chrono::milliseconds(1000);
-constexpr auto kSignOfLife = std::chrono::seconds(5);  // shows soon that a browser is gone
+constexpr auto kSignOfLife = std::chrono::seconds(15);
 constexpr time_t kFirstByte_s = 2, kRead_s = 5, kWrite_s = 5;
 
 // Wakes the threads that wait between two events when the server ends.
@@ -79,6 +79,7 @@ class Events {
   bool next(httplib::DataSink& sink) {
     if (!begun_) send(sink, "retry: 3000\n\n");
     if (std::exchange(begun_, true) && stopping_.within(kBetweenEvents)) return false;
+    if (!sink.is_writable()) return false;  // the browser is gone
     std::string parts;
     try {
       parts = site_.changed_parts(address_, marks_);
@@ -88,7 +89,7 @@ class Events {
     if (!parts.empty()) {
       send(sink, "data: " + parts + "\n\n");
     } else if (now - sent_ > kSignOfLife) {
-      send(sink, ":\n\n");
+      send(sink, ":\n\n");  // for proxies, which end connections that are silent
     }
     return true;
   }
@@ -139,7 +140,8 @@ class Server {
 
   int port() const { return port_; }
 
-  void run(const std::function<void()>& each_time, const std::function<bool()>& stops) {
+  // `each_time` is called between looks at `stops`: soon again where it says so.
+  void run(const std::function<bool()>& each_time, const std::function<bool()>& stops) {
     std::atomic<bool> ended{false};
     std::thread listener([&] {
       heartbeat::mute_this_thread();
@@ -148,8 +150,8 @@ class Server {
     });
     while (!stops() && !ended) {
       heartbeat::beat();
-      each_time();
-      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      const bool more = each_time();
+      std::this_thread::sleep_for(std::chrono::milliseconds(more ? 1 : 100));
     }
     while (!server_.is_running() && !ended) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     stopping_.stop();
@@ -210,6 +212,7 @@ void serve(const Options& options, const std::function<void(const std::string&)>
   bool read_all = false;
   const auto read_ahead = [&] {
     if (!read_all) read_all = catalogue.listing()->unread == 0;
+    return !read_all;
   };
   server.run(read_ahead, stops);
 }

@@ -125,6 +125,7 @@ class Events:
         raise AssertionError("the events ended")
 
     def close(self):
+        self.answer.close()
         self.connection.close()
 
 
@@ -373,7 +374,7 @@ def many_look_at_once(shop):
         check_equal(set(statuses), {200}, "pages meanwhile")
         for events in followers:
             events.close()
-        time.sleep(7)
+        time.sleep(3)
         check_equal(Events(server, "/").answer.status, 200, "events once they are gone")
         begin = time.monotonic()
         check_equal(server.stop()[0], 0, "the end, with somebody following")
