@@ -82,7 +82,7 @@ void Catalogue::look_at(Entry& entry) {
   entry.run.work = {};
   try {
     if (const std::string reason = why_not_read(folder); !reason.empty()) throw StoreError(reason);
-    if (!entry.watcher) entry.watcher = std::make_unique<RunWatcher>(folder, kSummaryBounds);
+    if (!entry.watcher) entry.watcher = std::make_unique<RunWatcher>(folder, kSummaryBounds, true);
     const Glance& glance = entry.watcher->look();
     entry.run.summary = summary_of(glance);
     if (!glance.over()) entry.run.work = work_under_way(glance);

@@ -151,7 +151,8 @@ Html settings(const RunLook& a, const RunLook& b) {
       rows.push_back({element("code", {}, page::shortened(key, 120)), left, right});
   }
   Html content;
-  if (texts_of(a) != texts_of(b))
+  const std::string texts = texts_of(a), others = texts_of(b);
+  if (!texts.empty() && !others.empty() && texts != others)
     content +=
         element("p", {}, element("span", {{"class", "badge warn"}}, "other texts") + " Perplexities do not compare.");
   content += rows.empty() ? page::note("The configurations are the same, as far as they are known.")

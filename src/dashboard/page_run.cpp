@@ -120,7 +120,7 @@ Html gates_so_far(const Glance& run) {
   if (rows.empty()) return rows;
   return page::section("gates", "Gates so far",
                        page::note("Of the model as it was measured last; the verdict comes at the end.") +
-                           element("ul", {{"class", "gates"}}, rows));
+                           element("ul", {{"class", "gates so-far"}}, rows));
 }
 
 std::vector<Html> row_of(const RankState& rank, double heartbeat_age) {
@@ -152,8 +152,9 @@ Html ranks_section(const Glance& run) {
       age > kLate_s ? element("p", {}, element("span", {{"class", "badge warn"}}, words)) : page::note(words);
   return page::section(
       "ranks", "Ranks",
-      note + page::table({{"rank"}, {"host", false}, {"memory"}, {"where", false}, {"state", false}, {"sign of life"}},
-                         rows));
+      note + page::table(
+                 {{"rank", false}, {"host", false}, {"memory"}, {"where", false}, {"state", false}, {"sign of life"}},
+                 rows));
 }
 
 Html log_section(const RunLook& run) {

@@ -18,7 +18,7 @@ namespace {
 constexpr int kDeepest = 6;
 constexpr std::size_t kMostFolders = 50'000, kMostRuns = 10'000;
 constexpr std::array kFiles = {"status.json", "journal.jsonl", "heartbeat.json", "run.h5"};
-constexpr off_t kLargestHeartbeat = off_t{16} << 20;  // some 40 000 ranks
+constexpr off_t kLargestHeartbeat = off_t{8} << 20;  // some 20 000 ranks
 
 bool is_folder(const fs::path& path) {
   std::error_code ignored;

@@ -254,7 +254,7 @@ std::shared_ptr<const Page> Site::kept(const std::string& address, const std::sh
   {
     const std::lock_guard lock(mutex_);
     const auto found = kept_.find(address);
-    if (found != kept_.end() && found->second.first == source) return found->second.second;
+    if (found != kept_.end() && found->second.first.lock() == source) return found->second.second;
   }
   auto page = std::make_shared<const Page>(marked(make()));
   const std::lock_guard lock(mutex_);

@@ -45,7 +45,7 @@ class Site {
   std::string changed_parts(const std::string& address, std::map<std::string, std::string>& marks);
 
  private:
-  using Kept = std::pair<std::shared_ptr<const void>, std::shared_ptr<const Page>>;  // made from what, the page
+  using Kept = std::pair<std::weak_ptr<const void>, std::shared_ptr<const Page>>;  // made from what, the page
   Reply answer_allowed(const Request& request);
   std::shared_ptr<const Page> page_at(const std::string& path, const Values& query);  // null: there is none
   std::shared_ptr<const Page> index(const Values& query);

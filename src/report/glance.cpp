@@ -66,8 +66,8 @@ std::optional<double> Glance::silent_s() const {
   return sign > 0 ? std::optional(std::max(0.0, time - sign)) : std::nullopt;
 }
 
-RunWatcher::RunWatcher(fs::path run_folder, JournalFollower::Bounds bounds)
-    : journal_(run_folder / "journal.jsonl", bounds) {
+RunWatcher::RunWatcher(fs::path run_folder, JournalFollower::Bounds bounds, bool without_run_file)
+    : journal_(run_folder / "journal.jsonl", bounds), reads_file_(!without_run_file) {
   glance_.folder = run_folder;
   const bool has_journal = fs::exists(run_folder / "journal.jsonl");
   if (!has_journal && !fs::exists(run_folder / "run.h5") && !fs::exists(run_folder / "status.json")) {
@@ -105,8 +105,8 @@ void RunWatcher::read_records() {
   if (fs::exists(glance_.folder / "journal.jsonl")) {
     news_ = journal_.read();
     began_anew_ = journal_.began_anew();
-  } else if (!has_read_file_ && fs::exists(glance_.folder / "run.h5")) {
-    has_read_file_ = true;
+  } else if (reads_file_ && fs::exists(glance_.folder / "run.h5")) {
+    reads_file_ = false;
     news_ = read_run_file(glance_.folder / "run.h5");
     began_anew_ = true;
   }

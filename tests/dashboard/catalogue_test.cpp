@@ -158,6 +158,16 @@ TEST_F(Catalogues, KeepUpWithARunOverItsAttempts) {
   EXPECT_EQ(look->glance.damaged_lines, 0u);
 }
 
+TEST_F(Catalogues, ReadARunFileForThePageOfItsRunOnly) {
+  finished("a");
+  fs::remove(folder() / "a" / "journal.jsonl");
+  Catalogue catalogue(folder());
+  const auto listing = catalogue.listing(10s);
+  EXPECT_EQ(listing->runs.at(0).summary.state, "passed");
+  EXPECT_FALSE(listing->runs.at(0).summary.ratio);
+  EXPECT_EQ(catalogue.open("a")->look()->view.record.layers.size(), 2u);
+}
+
 TEST_F(Catalogues, ShowTheSameRecordsAsAReport) {
   finished("a");
   Catalogue catalogue(folder());

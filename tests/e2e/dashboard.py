@@ -14,7 +14,7 @@ import subprocess
 import time
 import urllib.parse
 
-from driving import Skipped, check, check_equal, digests, main, status_of
+from driving import PATIENCE_S, Skipped, check, check_equal, digests, main, status_of
 from report import HOSTILE, at, changed_journal, compressed, report_of
 
 FIRST_PAGE_S = 0.2  # of 100 finished runs and 3 running ones, on the loopback
@@ -117,12 +117,13 @@ class Events:
 
     def next(self):
         """Waits for one event; what it changes is kept in `parts`."""
-        while line := self.answer.readline().decode("utf-8"):
+        end = time.monotonic() + PATIENCE_S
+        while (line := self.answer.readline().decode("utf-8")) and time.monotonic() < end:
             if line.startswith("data: "):
                 changed = {part["id"]: part["html"] for part in json.loads(line[6:])["parts"]}
                 self.parts.update(changed)
                 return changed
-        raise AssertionError("the events ended")
+        raise AssertionError("no more events")
 
     def close(self):
         self.answer.close()
@@ -175,8 +176,8 @@ def a_finished_run_shows_the_figures_of_its_report(shop):
 
 def a_run_is_seen_while_it_works_and_to_its_end(shop):
     run = shop.folder / "long"
-    with serving(shop, shop.folder) as server, a_job(shop, run.name, training__tokens="4e5") as job:
-        while not ((run / "journal.jsonl").exists() and (run / "heartbeat.json").exists()):
+    with serving(shop, shop.folder) as server, a_job(shop, run.name, training__tokens="1e5") as job:
+        while server.get(run_address("long")).status != 200:
             check(job.poll() is None, "the job ended too early")
             time.sleep(0.1)
         events = Events(server, run_address("long"))
@@ -199,7 +200,7 @@ def a_run_is_seen_while_it_works_and_to_its_end(shop):
         recorded = metrics_of(run)
         for step, shown in losses:
             check_equal(shown, recorded["training/loss", step], f"loss at step {step}")
-        while "passed" not in events.parts["heading"] or "/results/packed" not in events.parts["figures"]:
+        while "/results/packed/perplexity" not in events.parts["heading"]:
             events.next()
         events.close()
         check_equal(events.parts["now"], "", "what it does now, at its end")
@@ -230,7 +231,7 @@ def polling_gives_the_same_parts(shop):
 def a_killed_run_and_its_next_attempt_are_seen(shop):
     run = shop.folder / "killed"
     with serving(shop, shop.folder) as server:
-        with a_job(shop, run.name, training__tokens="4e5") as job:
+        with a_job(shop, run.name, training__tokens="1e5") as job:
             while not ((run / "status.json").exists() and status_of(run)["stage"] == "fine-tune"
                        and any(name == "training/loss" for name, _ in metrics_of(run))):
                 check(job.poll() is None, "the job ended too early")
@@ -244,7 +245,7 @@ def a_killed_run_and_its_next_attempt_are_seen(shop):
         page = server.page(run_address("killed"))
         check("running" in page and "Training" in page, "the killed run is not shown")
         before = server.json(run_address("killed", "/api/run"))
-        shop.run(*shop.quick(run.name, gates__compression__threshold=1000, training__tokens="4e5")).must_end_with(0)
+        shop.run(*shop.quick(run.name, gates__compression__threshold=1000, training__tokens="1e5")).must_end_with(0)
         time.sleep(1)
         after = server.json(run_address("killed", "/api/run"))
         check(after["attempt"] > before["attempt"], f"attempts: {before['attempt']}, {after['attempt']}")

@@ -50,8 +50,10 @@ struct Glance {
 // Looks at one run again and again.
 class RunWatcher {
  public:
-  // `bounds`: how much of a long journal is read at first. Throws StoreError when the folder holds no run.
-  explicit RunWatcher(std::filesystem::path run_folder, JournalFollower::Bounds bounds = {});
+  // `bounds`: how much of a long journal is read at first. Where there is none, run.h5 is read, which may take a minute
+  // when it is damaged, unless `without_run_file`. Throws StoreError when the folder holds no run.
+  explicit RunWatcher(std::filesystem::path run_folder, JournalFollower::Bounds bounds = {},
+                      bool without_run_file = false);
   // Throws StoreError when the run cannot be read any more.
   const Glance& look();
   // What the last look found in the journal that was not there before; with `began_anew`: all of it.
@@ -74,7 +76,7 @@ class RunWatcher {
   JournalFollower journal_;
   RunRecord news_;
   bool began_anew_ = false;
-  bool has_read_file_ = false;  // run.h5, once, where there is no journal
+  bool reads_file_;  // run.h5, once, where there is no journal
   Glance glance_;
   std::optional<GatesSection> rules_;             // of the run's configuration
   std::map<std::string, std::size_t> bad_steps_;  // of each attempt
