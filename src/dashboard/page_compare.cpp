@@ -22,23 +22,7 @@ using Format = std::string (*)(double);
 using Figure = std::function<std::optional<double>(const RunLook&)>;
 constexpr std::size_t kMostChoices = 500;
 constexpr std::size_t kMostRows = 500;
-const std::string kNone = "\xE2\x80\x93";
 
-std::string with_three_digits(double value) {
-  return format_fixed(value, 3);
-}
-std::string as_ratio(double value) {
-  return format_fixed(value, 2) + "x";
-}
-std::string in_percent(double share) {
-  return format_fixed(100 * share, 2) + " %";
-}
-std::string in_bytes(double bytes) {
-  return format_bytes(static_cast<std::uint64_t>(std::clamp(bytes, 0.0, 1e18)));
-}
-std::string whole(double value) {
-  return format_fixed(value, 0);
-}
 
 struct Row {
   const char* name;

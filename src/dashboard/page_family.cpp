@@ -15,20 +15,7 @@ using page::Html;
 namespace {
 
 constexpr std::size_t kNightsOfATable = 10;
-const std::string kNone = "\xE2\x80\x93";
 
-std::string with_three_digits(double value) {
-  return format_fixed(value, 3);
-}
-std::string as_ratio(double value) {
-  return format_fixed(value, 2) + "x";
-}
-std::string in_percent(double share) {
-  return format_fixed(100 * share, 2) + " %";
-}
-std::string in_bytes(double bytes) {
-  return format_bytes(static_cast<std::uint64_t>(std::clamp(bytes, 0.0, 1e18)));
-}
 
 std::string run_path(const Family& family, const std::string& night, const std::string& name) {
   return (family.path == "." ? "" : family.path + "/") + "runs/" + night + "/" + name;

@@ -13,14 +13,7 @@ using page::Html;
 namespace {
 
 constexpr std::size_t kRunsOfAPage = 250;
-constexpr double kLate_s = 30;  // without a heartbeat, which is written every five seconds
 
-std::string as_ratio(double value) {
-  return format_fixed(value, 2) + "x";
-}
-std::string with_three_digits(double value) {
-  return format_fixed(value, 3);
-}
 
 std::size_t count_of(const Listing& listing, const std::vector<std::string>& states) {
   return static_cast<std::size_t>(std::count_if(listing.runs.begin(), listing.runs.end(), [&](const ListedRun& run) {
@@ -90,7 +83,7 @@ Html families_section(const std::vector<Family>& families, const Listing& listin
       const NightOutcome* outcome = element.at(night);
       if (outcome != nullptr && !outcome->published.empty()) ++accepted;
     }
-    const Html last = night.empty() ? Html("\xE2\x80\x93")
+    const Html last = night.empty() ? Html(kNone)
                                     : link_to(address_of("/night", {{"family", family.path}, {"night", night}}),
                                               page::shortened(night, 40));
     rows.push_back({link_to(address_of("/family", {{"path", family.path}}),
@@ -120,7 +113,7 @@ std::vector<Html> row_of(const ListedRun& run, std::size_t place, const Listing&
           number_cell(key + "ratio", summary.ratio, as_ratio),
           number_cell(key + "perplexity_before", summary.perplexity_before, with_three_digits),
           number_cell(key + "perplexity_after", summary.perplexity_after, with_three_digits),
-          summary.seconds ? Html(format_duration(*summary.seconds)) : Html("\xE2\x80\x93"),
+          summary.seconds ? Html(format_duration(*summary.seconds)) : Html(kNone),
           page::shortened(summary.started, 40)};
 }
 

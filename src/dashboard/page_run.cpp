@@ -17,16 +17,9 @@ using page::Html;
 namespace {
 
 constexpr std::size_t kMostRanks = 1024;
-constexpr double kLate_s = 30;  // without a heartbeat, which is written every five seconds
 
 std::string with_four_digits(double value) {
   return format_fixed(value, 4);
-}
-std::string with_three_digits(double value) {
-  return format_fixed(value, 3);
-}
-std::string whole(double value) {
-  return format_fixed(value, 0);
 }
 
 // Where GET /api/run has the value of a series.

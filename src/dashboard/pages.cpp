@@ -1,9 +1,11 @@
 #include "dashboard/pages.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 
 #include "tercet/base/hash.hpp"
+#include "tercet/base/text.hpp"
 
 namespace tercet::dashboard {
 
@@ -78,6 +80,26 @@ std::string message_page(const std::string& title, const std::string& words) {
   return page::document(title + " \xE2\x80\x93 Tercet", element("header", {}, text), still);
 }
 
+std::string with_three_digits(double value) {
+  return format_fixed(value, 3);
+}
+
+std::string as_ratio(double value) {
+  return format_fixed(value, 2) + "x";
+}
+
+std::string in_percent(double share) {
+  return format_fixed(100 * share, 2) + " %";
+}
+
+std::string in_bytes(double bytes) {
+  return format_bytes(static_cast<std::uint64_t>(std::clamp(bytes, 0.0, 1e18)));
+}
+
+std::string whole(double value) {
+  return format_fixed(value, 0);
+}
+
 Html link_to(const std::string& address, const Html& content) {
   return element("a", {{"href", address}}, content);
 }
@@ -92,7 +114,7 @@ Html badge(const std::string& state) {
 }
 
 Html number_cell(const std::string& key, const std::optional<double>& value, std::string (*format)(double)) {
-  return value ? page::figure_value(key, *value, format(*value)) : Html("\xE2\x80\x93");
+  return value ? page::figure_value(key, *value, format(*value)) : Html(kNone);
 }
 
 std::string path_in_words(const std::string& path, const Listing& listing) {

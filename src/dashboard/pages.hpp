@@ -46,6 +46,13 @@ std::string whole_page(const Page& page, const std::string& address);
 std::string message_page(const std::string& title, const std::string& words);
 
 // What several of them need.
+inline constexpr const char* kNone = "\xE2\x80\x93";  // where nothing was measured
+inline constexpr double kLate_s = 30;                 // without a heartbeat, which is written every five seconds
+std::string with_three_digits(double value);
+std::string as_ratio(double value);    // "12.81x"
+std::string in_percent(double share);  // "62.71 %"
+std::string in_bytes(double bytes);
+std::string whole(double value);
 page::Html link_to(const std::string& address, const page::Html& content);
 page::Html badge(const std::string& state);
 page::Html number_cell(const std::string& key, const std::optional<double>& value, std::string (*format)(double));
