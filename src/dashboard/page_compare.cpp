@@ -23,7 +23,6 @@ using Figure = std::function<std::optional<double>(const RunLook&)>;
 constexpr std::size_t kMostChoices = 500;
 constexpr std::size_t kMostRows = 500;
 
-
 struct Row {
   const char* name;
   Format format;

@@ -16,7 +16,6 @@ namespace {
 
 constexpr std::size_t kNightsOfATable = 10;
 
-
 std::string run_path(const Family& family, const std::string& night, const std::string& name) {
   return (family.path == "." ? "" : family.path + "/") + "runs/" + night + "/" + name;
 }

@@ -14,7 +14,6 @@ namespace {
 
 constexpr std::size_t kRunsOfAPage = 250;
 
-
 std::size_t count_of(const Listing& listing, const std::vector<std::string>& states) {
   return static_cast<std::size_t>(std::count_if(listing.runs.begin(), listing.runs.end(), [&](const ListedRun& run) {
     return run.read && std::find(states.begin(), states.end(), run.summary.state) != states.end();
