@@ -12,6 +12,19 @@ pkg_check_modules(sentencepiece REQUIRED IMPORTED_TARGET sentencepiece)
 pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET libutf8proc)
 pkg_check_modules(zstd REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
+
+# Debian's is a library with a header, compiled with the definitions of its pkg-config file; elsewhere a header alone.
+pkg_check_modules(httplib QUIET IMPORTED_TARGET cpp-httplib)
+if(httplib_FOUND)
+  add_library(tercet::httplib ALIAS PkgConfig::httplib)
+else()
+  find_path(TERCET_HTTPLIB_INCLUDE httplib.h REQUIRED)
+  add_library(tercet_httplib INTERFACE)
+  add_library(tercet::httplib ALIAS tercet_httplib)
+  target_include_directories(tercet_httplib SYSTEM INTERFACE "${TERCET_HTTPLIB_INCLUDE}")
+  target_link_libraries(tercet_httplib INTERFACE Threads::Threads)
+endif()
+
 find_package(MPI REQUIRED COMPONENTS CXX)
 
 # pkg-config first: FindHDF5 asks the compiler wrapper h5pcc, which fails where the path of the build folder has a space.

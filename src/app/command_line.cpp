@@ -67,6 +67,28 @@ void add_watch(CLI::App& app, Invocation& call) {
   });
 }
 
+void add_dashboard(CLI::App& app, Invocation& call) {
+  CLI::App* command = app.add_subcommand("dashboard", "Show the runs of a folder in a browser, while they work");
+  command->footer(
+      "Example:\n  tercet dashboard runs\n  ssh -L 8420:127.0.0.1:8420 CLUSTER  # from elsewhere, then "
+      "http://127.0.0.1:8420/");
+  command->add_option("path", call.path, "Folder of runs")->required();
+  DashboardRequest& request = call.dashboard;
+  command->add_option("--port", request.port, "Port to listen at; 0: any that is free")
+      ->check(CLI::Range(0, 65535))
+      ->capture_default_str();
+  command->add_option("--host", request.host, "Address to listen at; any but a loopback address asks for a token")
+      ->capture_default_str();
+  command->add_option("--token", request.token, "Token to ask for, instead of one made at random where one is needed")
+      ->envname("TERCET_DASHBOARD_TOKEN");
+  command->callback([&call] {
+    call.action = [&call](Runtime& runtime) {
+      call.dashboard.folder = call.path;
+      return show_dashboard(runtime, call.dashboard);
+    };
+  });
+}
+
 std::string version_text() {
   const nlohmann::json information = build_information();
   std::string text = "tercet " + information.at("version").get<std::string>() + "\n";
@@ -101,6 +123,7 @@ void describe(CLI::App& app, Invocation& call) {
   add_watch(app, call);
   add_file_command(app, call, "runs", "List the runs in a folder and below it", "tercet runs runs",
                    [](const Invocation& c) { return list_runs(c.path); });
+  add_dashboard(app, call);
 }
 
 }  // namespace

@@ -21,6 +21,7 @@ struct Invocation {
   PlanRequest plan;
   ReportRequest report;
   WatchRequest watch;
+  DashboardRequest dashboard;
   EvaluateRequest evaluate;
   GenerateRequest generate;
   BenchRequest bench;

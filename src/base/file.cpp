@@ -52,6 +52,13 @@ void write_staged(const fs::path& path, std::string_view content, bool durable) 
   }
 }
 
+std::size_t size_of(const Descriptor& file, const fs::path& path) {
+  struct stat status {};
+  if (!file.valid() || ::fstat(file.get(), &status) != 0) throw io_error("cannot open", path);
+  if (!S_ISREG(status.st_mode)) throw StoreError("cannot read '" + path.string() + "'", "it is not a regular file");
+  return static_cast<std::size_t>(status.st_size);
+}
+
 }  // namespace
 
 Descriptor::Descriptor(const fs::path& path, int flags, unsigned mode)
@@ -62,11 +69,8 @@ Descriptor::~Descriptor() {
 }
 
 MappedFile::MappedFile(const fs::path& path) : path_(path) {
-  Descriptor file(path, O_RDONLY | O_NONBLOCK);  // a pipe would be waited for
-  struct stat status {};
-  if (!file.valid() || ::fstat(file.get(), &status) != 0) throw io_error("cannot open", path);
-  if (!S_ISREG(status.st_mode)) throw StoreError("cannot read '" + path.string() + "'", "it is not a regular file");
-  size_ = static_cast<std::size_t>(status.st_size);
+  const Descriptor file(path, O_RDONLY | O_NONBLOCK);  // a pipe would be waited for
+  size_ = size_of(file, path);
   if (size_ == 0) return;
   void* address = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
   if (address == MAP_FAILED) throw io_error("cannot map", path);
@@ -89,12 +93,24 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 }
 
 std::string read_file(const fs::path& path, std::uintmax_t limit) {
-  const MappedFile file(path);
-  if (file.bytes().size() > limit) {
+  const Descriptor file(path, O_RDONLY | O_NONBLOCK);
+  const std::size_t size = size_of(file, path);
+  if (size > limit) {
     throw DataError("'" + path.string() + "' is too large",
-                    std::to_string(file.bytes().size()) + " bytes, at most " + std::to_string(limit) + " are read");
+                    std::to_string(size) + " bytes, at most " + std::to_string(limit) + " are read");
   }
-  return std::string(file.text());
+  // Not mapped: a file that is cut short meanwhile would end the process.
+  std::string content(size, '\0');
+  std::size_t filled = 0;
+  while (filled < size) {
+    const ssize_t got = ::read(file.get(), content.data() + filled, size - filled);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw io_error("cannot read", path);
+    if (got == 0) break;
+    filled += static_cast<std::size_t>(got);
+  }
+  content.resize(filled);
+  return content;
 }
 
 void write_file_atomically(const fs::path& path, std::string_view content) {

@@ -13,14 +13,22 @@ void remember(int) {
   requested.store(true);
 }
 
-}  // namespace
-
-void catch_stop_signals() {
+void catch_signal(int number) {
   struct sigaction action {};
   action.sa_handler = remember;
   action.sa_flags = SA_RESTART;
-  sigaction(SIGUSR1, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
+  sigaction(number, &action, nullptr);
+}
+
+}  // namespace
+
+void catch_stop_signals() {
+  catch_signal(SIGUSR1);
+  catch_signal(SIGTERM);
+}
+
+void catch_interrupts() {
+  catch_signal(SIGINT);
 }
 
 bool stop_requested() {

@@ -85,7 +85,7 @@ CommandResult watch(Runtime& runtime, const WatchRequest& request) {
 }
 
 CommandResult list_runs(const std::filesystem::path& folder) {
-  const std::vector<Glance> runs = glances_below(folder);
+  const std::vector<RunSummary> runs = runs_below(folder);
   return {ExitCode::kPassed, runs_json(runs), runs_table(folder, runs)};
 }
 

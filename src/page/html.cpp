@@ -12,8 +12,8 @@ namespace tercet::page {
 namespace {
 
 constexpr const char* kReplacement = "\xEF\xBF\xBD";
-constexpr std::array<std::string_view, 9> kWithoutEnd = {"meta", "br",     "hr",       "path", "line",
-                                                         "rect", "circle", "polyline", "link"};
+constexpr std::array<std::string_view, 10> kWithoutEnd = {"meta", "br",     "hr",       "path", "line",
+                                                          "rect", "circle", "polyline", "link", "input"};
 
 // Controls that XML has no place for, and marks that make a text read otherwise than it is written.
 bool is_unshowable(char32_t c) {
@@ -82,18 +82,44 @@ Html element(std::string_view tag, const Attributes& attributes, const Html& con
   return html;
 }
 
+namespace {
+
+Html head_of(const std::string& title) {
+  return element("meta", {{"charset", "utf-8"}}) +
+         element("meta", {{"name", "viewport"}, {"content", "width=device-width, initial-scale=1"}}) +
+         element("meta", {{"name", "color-scheme"}, {"content", "light dark"}}) + element("title", {}, title);
+}
+
+std::string whole(const Html& head, const Html& body) {
+  const Html page = element("html", {{"lang", "en"}}, element("head", {}, head) + element("body", {}, body));
+  return "<!DOCTYPE html>\n" + page.markup() + "\n";
+}
+
+}  // namespace
+
+const char* style_sheet() {
+  return kStyle;
+}
+
+std::string document(const std::string& title, const Html& body, const ServedPage& served) {
+  Html head = head_of(title) + element("link", {{"rel", "stylesheet"}, {"href", served.style}}) +
+              element("script", {{"src", served.script}, {"defer", "defer"}});
+  if (served.reload_s > 0) {
+    const std::string seconds = std::to_string(served.reload_s);
+    head += element("noscript", {}, element("meta", {{"http-equiv", "refresh"}, {"content", seconds}}));
+  }
+  return whole(head, body);
+}
+
 std::string document(const std::string& title, const Html& body) {
   Html style;
   style.markup_ = kStyle;  // a constant of ours, with none of the signs that would need escaping
-  Html head = element("meta", {{"charset", "utf-8"}});
+  Html head;
   // Should anything ever slip through, a browser still runs no script and loads nothing.
   head += element("meta", {{"http-equiv", "Content-Security-Policy"},
                            {"content", "default-src 'none'; style-src 'unsafe-inline'"}});
-  head += element("meta", {{"name", "viewport"}, {"content", "width=device-width, initial-scale=1"}});
-  head += element("meta", {{"name", "color-scheme"}, {"content", "light dark"}});
-  head += element("title", {}, title) + element("style", {}, style);
-  const Html page = element("html", {{"lang", "en"}}, element("head", {}, head) + element("body", {}, body));
-  return "<!DOCTYPE html>\n" + page.markup() + "\n";
+  head += element("style", {}, style);
+  return whole(head_of(title) + head, body);
 }
 
 std::string shortened(const std::string& text, std::size_t longest) {

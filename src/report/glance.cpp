@@ -67,8 +67,8 @@ std::optional<double> Glance::silent_s() const {
   return sign > 0 ? std::optional(std::max(0.0, time - sign)) : std::nullopt;
 }
 
-RunWatcher::RunWatcher(fs::path run_folder, JournalFollower::Bounds bounds)
-    : journal_(run_folder / "journal.jsonl", bounds) {
+RunWatcher::RunWatcher(fs::path run_folder, JournalFollower::Bounds bounds, bool without_run_file)
+    : journal_(run_folder / "journal.jsonl", bounds), reads_file_(!without_run_file) {
   glance_.folder = run_folder;
   const bool has_journal = fs::exists(run_folder / "journal.jsonl");
   if (!has_journal && !fs::exists(run_folder / "run.h5") && !fs::exists(run_folder / "status.json")) {
@@ -85,18 +85,46 @@ RunWatcher::RunWatcher(fs::path run_folder, JournalFollower::Bounds bounds)
     }
   } catch (const Error&) {  // not there, or of another version: the folder's name serves, and no gate is foretold
   }
-  if (!has_journal && fs::exists(run_folder / "run.h5")) take(read_run_file(run_folder / "run.h5"));
 }
 
 const Glance& RunWatcher::look() {
   glance_.time = unix_time();
   read_status_file();
   glance_.heartbeat = read_heartbeat(glance_.folder);
-  if (fs::exists(glance_.folder / "journal.jsonl")) take(journal_.read());
+  read_records();
+  if (began_anew_) forget_records();
+  take(news_);
   glance_.damaged_lines = journal_.damaged_lines();
   if (!glance_.judged) judge_so_far();
   measure_pace();
   return glance_;
+}
+
+void RunWatcher::read_records() {
+  news_ = RunRecord();
+  began_anew_ = false;
+  if (fs::exists(glance_.folder / "journal.jsonl")) {
+    news_ = journal_.read();
+    began_anew_ = journal_.began_anew();
+  } else if (reads_file_ && fs::exists(glance_.folder / "run.h5")) {
+    reads_file_ = false;
+    news_ = read_run_file(glance_.folder / "run.h5");
+    began_anew_ = true;
+  }
+}
+
+// Another run may be in the folder now.
+void RunWatcher::forget_records() {
+  glance_.last.clear();
+  glance_.stages.clear();
+  glance_.gates.clear();
+  glance_.judged = false;
+  glance_.results.reset();
+  glance_.sparsity.reset();
+  glance_.attempts = 0;
+  glance_.fallbacks = 0;
+  bad_steps_.clear();
+  steps_.clear();
 }
 
 void RunWatcher::read_status_file() {

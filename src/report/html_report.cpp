@@ -56,15 +56,24 @@ Html footer() {
 }  // namespace
 }  // namespace sections
 
+Html report_heading(const RunView& run) {
+  return sections::heading(run);
+}
+
+std::vector<ReportPart> report_parts(const RunView& run) {
+  std::vector<ReportPart> parts;
+  for (const sections::Part& part : sections::kParts) parts.push_back({part.id, part.title, sections::made(part, run)});
+  return parts;
+}
+
 std::string html_report(const RunView& run) {
   Html links, sections;
-  for (const sections::Part& part : sections::kParts) {
-    const Html section = sections::made(part, run);
-    if (section.empty()) continue;
-    links += element("a", {{"href", std::string("#") + part.id}}, part.title);
-    sections += section;
+  for (const ReportPart& part : report_parts(run)) {
+    if (part.section.empty()) continue;
+    links += element("a", {{"href", "#" + part.id}}, part.title);
+    sections += part.section;
   }
-  const Html head = element("header", {}, sections::heading(run) + element("nav", {}, links));
+  const Html head = element("header", {}, report_heading(run) + element("nav", {}, links));
   return page::document(page::shortened(run.name, 120) + " \xE2\x80\x93 Tercet",
                         head + element("main", {}, sections) + sections::footer());
 }

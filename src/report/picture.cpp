@@ -17,6 +17,65 @@ using Lines = std::vector<std::string>;
 constexpr std::size_t kMostRanks = 12;
 constexpr double kLate_s = 30;  // without a heartbeat, which is written every five seconds
 constexpr double kIdle_s = 60;  // of one rank that computes
+
+}  // namespace
+
+WorkUnderWay work_under_way(const Glance& run) {
+  const RankState* root = run.root();
+  if (run.over() || root == nullptr) return {run.stage, 0, 0, {}, {}};
+  const heartbeat::Place& place = root->place;
+  WorkUnderWay work;
+  work.what = place.phase.starts_with("compress > ") ? place.phase.substr(11) : place.phase;
+  work.done = place.done;
+  work.total = place.total;
+  if (place.total > 0) work.pace = run.pace;
+  if (work.pace && place.done < place.total) work.left_s = static_cast<double>(place.total - place.done) / *work.pace;
+  return work;
+}
+
+std::string state_in_words(const Glance& run) {
+  std::string text = run.state.empty() ? "no status yet" : run.state;
+  if (run.exit_code) text += " (exit code " + std::to_string(*run.exit_code) + ")";
+  if (run.attempts > 1) text += ", attempt " + std::to_string(run.attempts);
+  const double began = unix_time_of(run.started);
+  if (run.over() && run.seconds) {
+    text += ", took " + format_duration(*run.seconds);
+  } else if (began > 0) {
+    text += ", for " + format_duration(std::max(0.0, run.time - began));
+  }
+  return text;
+}
+
+std::string gate_in_words(const Glance& run, const GateRecord& gate) {
+  if (gate.verdict == "skipped") return "off";
+  if (!std::isfinite(gate.value)) return run.judged ? "FAIL (not measured)" : "not measured yet";
+  const std::string word = gate.verdict == "pass" ? "pass" : gate.severity == "fail" ? "FAIL" : "warning";
+  return run.judged ? word : word + " so far";
+}
+
+std::string rank_in_words(const RankState& rank) {
+  if (!rank.known) return "not heard of for " + format_duration(rank.silent_s);
+  std::string text = rank.place.waiting ? "waits in " + rank.place.call : "computes";
+  if (rank.idle_s + rank.silent_s > kIdle_s)
+    text += ", no sign of life for " + format_duration(rank.idle_s + rank.silent_s);
+  return text;
+}
+
+std::vector<std::string> warnings_of(const Glance& run) {
+  std::vector<std::string> words;
+  if (const auto silent = run.silent_s(); silent && *silent > kLate_s)
+    words.push_back("no sign of life for " + format_duration(*silent) +
+                    ": the job was killed, or is suspended, or its disk hangs");
+  if (run.bad_steps > 0) words.push_back(std::to_string(run.bad_steps) + " steps were not finite and not taken");
+  if (run.fallbacks > 0)
+    words.push_back(std::to_string(run.fallbacks) + " layers could not be solved and took the rounding rule");
+  if (run.damaged_lines > 0)
+    words.push_back(std::to_string(run.damaged_lines) + " lines of the journal are damaged and passed over");
+  return words;
+}
+
+namespace {
+
 const std::string kIndent(9, ' ');
 
 // The words with commas between them, broken into lines of at most `width` columns.
@@ -36,32 +95,15 @@ void add_words(Lines& lines, const std::string& heading, const std::vector<std::
   lines.push_back(line);
 }
 
-std::string headline(const Glance& run) {
-  std::string text = run.state.empty() ? "no status yet" : run.state;
-  if (run.exit_code) text += " (exit code " + std::to_string(*run.exit_code) + ")";
-  if (run.attempts > 1) text += ", attempt " + std::to_string(run.attempts);
-  const double began = unix_time_of(run.started);
-  if (run.over() && run.seconds) {
-    text += ", took " + format_duration(*run.seconds);
-  } else if (began > 0) {
-    text += ", for " + format_duration(std::max(0.0, run.time - began));
-  }
-  return text;
-}
-
 std::string progress(const Glance& run) {
-  const RankState* root = run.root();
-  if (run.over() || root == nullptr) return run.stage;
-  const heartbeat::Place& place = root->place;
-  std::string text = place.phase.starts_with("compress > ") ? place.phase.substr(11) : place.phase;
-  if (place.total == 0) return text;
-  const double share = std::min(1.0, static_cast<double>(place.done) / static_cast<double>(place.total));
-  text += "  " + format_count(place.done) + " of " + format_count(place.total) + "  " +
+  const WorkUnderWay work = work_under_way(run);
+  std::string text = work.what;
+  if (work.total == 0) return text;
+  const double share = std::min(1.0, static_cast<double>(work.done) / static_cast<double>(work.total));
+  text += "  " + format_count(work.done) + " of " + format_count(work.total) + "  " +
           format_fixed(std::floor(100 * share), 0) + " %";
-  if (!run.pace) return text;
-  text += "  " + format_fixed(*run.pace, *run.pace < 10 ? 2 : 0) + "/s";
-  if (place.done >= place.total) return text;
-  return text + "  " + format_duration(static_cast<double>(place.total - place.done) / *run.pace) + " left";
+  if (work.pace) text += "  " + format_fixed(*work.pace, *work.pace < 10 ? 2 : 0) + "/s";
+  return work.left_s ? text + "  " + format_duration(*work.left_s) + " left" : text;
 }
 
 std::vector<std::string> finished_stages(const Glance& run) {
@@ -93,13 +135,6 @@ std::vector<std::string> figures(const Glance& run) {
   return words;
 }
 
-std::string gate_word(const Glance& run, const GateRecord& gate) {
-  if (gate.verdict == "skipped") return "off";
-  if (!std::isfinite(gate.value)) return run.judged ? "FAIL (not measured)" : "not measured yet";
-  const std::string word = gate.verdict == "pass" ? "pass" : gate.severity == "fail" ? "FAIL" : "warning";
-  return run.judged ? word : word + " so far";
-}
-
 void add_gates(Lines& lines, const Glance& run) {
   std::string heading = "gates    ";
   for (const GateRecord& gate : run.gates) {
@@ -109,17 +144,9 @@ void add_gates(Lines& lines, const Glance& run) {
     value.insert(0, std::max<std::size_t>(value.size(), 9) - value.size(), ' ');
     std::string wants = gate.comparison;
     wants.resize(std::max<std::size_t>(wants.size(), 14), ' ');
-    lines.push_back(heading + name + value + "  " + wants + "  " + gate_word(run, gate));
+    lines.push_back(heading + name + value + "  " + wants + "  " + gate_in_words(run, gate));
     heading = kIndent;
   }
-}
-
-std::string rank_state(const RankState& rank) {
-  if (!rank.known) return "not heard of for " + format_duration(rank.silent_s);
-  std::string text = rank.place.waiting ? "waits in " + rank.place.call : "computes";
-  if (rank.idle_s + rank.silent_s > kIdle_s)
-    text += ", no sign of life for " + format_duration(rank.idle_s + rank.silent_s);
-  return text;
 }
 
 // Of many ranks those that are silent for the longest time.
@@ -141,7 +168,7 @@ void add_ranks(Lines& lines, const Glance& run) {
     const std::string progress =
         rank.place.total > 0 ? " " + std::to_string(rank.place.done) + "/" + std::to_string(rank.place.total) : "";
     rows.push_back({std::to_string(rank.rank), rank.host, rank.known ? format_bytes(rank.memory_bytes) : "",
-                    rank.place.phase + progress, rank_state(rank)});
+                    rank.place.phase + progress, rank_in_words(rank)});
   }
   lines.push_back("");
   const std::string table = format_table(rows);
@@ -153,19 +180,6 @@ void add_ranks(Lines& lines, const Glance& run) {
   if (run.heartbeat->ranks.size() > kMostRanks)
     lines.push_back("the " + std::to_string(kMostRanks) + " that were silent longest, of " +
                     std::to_string(run.heartbeat->ranks.size()));
-}
-
-std::vector<std::string> warnings(const Glance& run) {
-  std::vector<std::string> words;
-  if (const auto silent = run.silent_s(); silent && *silent > kLate_s)
-    words.push_back("no sign of life for " + format_duration(*silent) +
-                    ": the job was killed, or is suspended, or its disk hangs");
-  if (run.bad_steps > 0) words.push_back(std::to_string(run.bad_steps) + " steps were not finite and not taken");
-  if (run.fallbacks > 0)
-    words.push_back(std::to_string(run.fallbacks) + " layers could not be solved and took the rounding rule");
-  if (run.damaged_lines > 0)
-    words.push_back(std::to_string(run.damaged_lines) + " lines of the journal are damaged and passed over");
-  return words;
 }
 
 std::string fitting(const std::string& line, std::size_t width) {
@@ -186,7 +200,7 @@ json gates_json(const Glance& run) {
     list.push_back({{"name", gate.name},
                     {"value", number_to_json(gate.value)},
                     {"wants", gate.comparison},
-                    {"state", gate_word(run, gate)}});
+                    {"state", gate_in_words(run, gate)}});
   }
   return list;
 }
@@ -194,7 +208,7 @@ json gates_json(const Glance& run) {
 }  // namespace
 
 std::string picture(const Glance& run, std::size_t width) {
-  Lines lines = {"run      " + run.name + "  " + headline(run)};
+  Lines lines = {"run      " + run.name + "  " + state_in_words(run)};
   if (run.over() && !run.sentence.empty()) lines.push_back(kIndent + run.sentence);
   if (const std::string where = progress(run); !where.empty())
     lines.push_back((run.over() ? "last     " : "now      ") + where);
@@ -202,7 +216,7 @@ std::string picture(const Glance& run, std::size_t width) {
   add_words(lines, "figures", figures(run), width);
   add_gates(lines, run);
   std::string heading = "warning  ";
-  for (const std::string& warning : warnings(run)) lines.push_back(heading + warning);
+  for (const std::string& warning : warnings_of(run)) lines.push_back(heading + warning);
   add_ranks(lines, run);
   std::string text;
   for (const std::string& line : lines) text += fitting(line, width) + "\n";
@@ -233,7 +247,7 @@ json to_json(const Glance& run) {
           {"gates", gates_json(run)},
           {"judged", run.judged},
           {"ranks", run.heartbeat ? to_json(*run.heartbeat).at("ranks") : json::array()},
-          {"warnings", warnings(run)},
+          {"warnings", warnings_of(run)},
           {"results", run.results ? to_json(*run.results) : json()}};
 }
 

@@ -84,9 +84,13 @@ json to_json(const std::vector<TritCounts>& counts) {
 }
 
 RunView view_run(const fs::path& run_folder) {
+  return view_run(run_folder, load_run(run_folder));
+}
+
+RunView view_run(const fs::path& run_folder, RunRecord record) {
   RunView view;
   view.folder = run_folder;
-  view.record = load_run(run_folder);
+  view.record = std::move(record);
   take_figures_of_round(view.record);
   view.status = read_status(run_folder).value_or(json::object());
   view.config = config_text(run_folder);

@@ -16,14 +16,6 @@ using nlohmann::json;
 
 constexpr int kDeepest = 3;
 constexpr std::size_t kMostRuns = 10'000;
-// Of a journal the beginning has the original's figures, the end the results.
-constexpr JournalFollower::Bounds kBounds{std::uint64_t{256} << 10, std::uint64_t{512} << 10};
-
-bool is_run(const fs::path& folder) {
-  std::error_code ignored;
-  return fs::exists(folder / "status.json", ignored) &&
-         (fs::exists(folder / "journal.jsonl", ignored) || fs::exists(folder / "run.h5", ignored));
-}
 
 void find_runs(const fs::path& folder, int depth, std::vector<fs::path>& runs) {
   if (runs.size() >= kMostRuns) return;
@@ -35,20 +27,16 @@ void find_runs(const fs::path& folder, int depth, std::vector<fs::path>& runs) {
        entry.increment(error)) {
     if (fs::symlink_status(entry->path()).type() == fs::file_type::directory) below.push_back(entry->path());
   }
+  std::sort(below.begin(), below.end());  // the same order each time where runs began in the same second
   if (error) log::warn("cannot list '" + folder.string() + "': " + error.message());
   for (const fs::path& inside : below) find_runs(inside, depth - 1, runs);
 }
 
-Glance glance_at(const fs::path& folder) {
+RunSummary summary_at(const fs::path& folder) {
   try {
-    return RunWatcher(folder, kBounds).look();
+    return summary_of(RunWatcher(folder, kSummaryBounds).look());
   } catch (const Error& error) {
-    Glance unreadable;
-    unreadable.folder = folder;
-    unreadable.name = folder.filename().string();
-    unreadable.state = "unreadable";
-    unreadable.sentence = error.what();
-    return unreadable;
+    return unreadable_run(folder, error.what());
   }
 }
 
@@ -70,12 +58,6 @@ std::optional<double> seconds_of(const Glance& run) {
   return run.over() || began == 0 ? run.seconds : std::optional(std::max(0.0, run.time - began));
 }
 
-std::string state_of(const Glance& run) {
-  const auto silent = run.silent_s();
-  if (silent && *silent > kDefaultHangTimeout) return run.state + ", but silent";
-  return run.state.empty() ? "unknown" : run.state;
-}
-
 std::string place_of(const fs::path& run, const fs::path& folder) {
   const std::string relative = run.lexically_relative(folder).string();
   return relative.empty() || relative == "." ? run.string() : relative;
@@ -83,44 +65,73 @@ std::string place_of(const fs::path& run, const fs::path& folder) {
 
 }  // namespace
 
-std::vector<Glance> glances_below(const fs::path& folder) {
+bool is_run(const fs::path& folder) {
+  std::error_code ignored;
+  return fs::exists(folder / "status.json", ignored) &&
+         (fs::exists(folder / "journal.jsonl", ignored) || fs::exists(folder / "run.h5", ignored));
+}
+
+RunSummary summary_of(const Glance& run) {
+  return {run.folder,
+          run.name,
+          run.state,
+          run.sentence,
+          run.started,
+          run.exit_code,
+          ratio_of(run),
+          run.value("evaluation/before/perplexity"),
+          perplexity_after(run),
+          seconds_of(run),
+          run.silent_s()};
+}
+
+RunSummary unreadable_run(const fs::path& folder, const std::string& reason) {
+  return {folder, folder.filename().string(), "unreadable", reason, "", {}, {}, {}, {}, {}, {}};
+}
+
+std::string state_in_words(const RunSummary& run) {
+  if (run.silent_s && *run.silent_s > kDefaultHangTimeout) return run.state + ", but silent";
+  return run.state.empty() ? "unknown" : run.state;
+}
+
+std::vector<RunSummary> runs_below(const fs::path& folder) {
   if (!fs::is_directory(folder))
     throw StoreError("'" + folder.string() + "' is no folder", "", "give a folder of runs");
   std::vector<fs::path> folders;
   find_runs(folder, kDeepest, folders);
-  std::vector<Glance> runs;
-  for (const fs::path& run : folders) runs.push_back(glance_at(run));
-  std::stable_sort(runs.begin(), runs.end(), [](const Glance& a, const Glance& b) { return a.started > b.started; });
+  std::vector<RunSummary> runs;
+  for (const fs::path& run : folders) runs.push_back(summary_at(run));
+  std::stable_sort(runs.begin(), runs.end(),
+                   [](const RunSummary& a, const RunSummary& b) { return a.started > b.started; });
   return runs;
 }
 
-std::string runs_table(const fs::path& folder, const std::vector<Glance>& runs) {
+std::string runs_table(const fs::path& folder, const std::vector<RunSummary>& runs) {
   if (runs.empty()) return "no runs in '" + folder.string() + "'\n";
   std::vector<std::vector<std::string>> rows = {
       {"run", "name", "state", "ratio", "before", "after", "time", "started"}};
-  for (const Glance& run : runs) {
-    rows.push_back({place_of(run.folder, folder), run.name, state_of(run), format_or_dash(ratio_of(run), 2, "x"),
-                    format_or_dash(run.value("evaluation/before/perplexity"), 3),
-                    format_or_dash(perplexity_after(run), 3), seconds_of(run) ? format_duration(*seconds_of(run)) : "-",
-                    run.started});
+  for (const RunSummary& run : runs) {
+    rows.push_back({place_of(run.folder, folder), run.name, state_in_words(run), format_or_dash(run.ratio, 2, "x"),
+                    format_or_dash(run.perplexity_before, 3), format_or_dash(run.perplexity_after, 3),
+                    run.seconds ? format_duration(*run.seconds) : "-", run.started});
   }
   return format_table(rows);
 }
 
-json runs_json(const std::vector<Glance>& runs) {
+json runs_json(const std::vector<RunSummary>& runs) {
   const auto optional = [](const std::optional<double>& value) { return value ? json(*value) : json(); };
   auto list = json::array();
-  for (const Glance& run : runs) {
+  for (const RunSummary& run : runs) {
     list.push_back({{"run", run.folder.string()},
                     {"name", run.name},
                     {"state", run.state},
                     {"exit_code", run.exit_code ? json(*run.exit_code) : json()},
                     {"sentence", run.sentence},
-                    {"ratio", optional(ratio_of(run))},
-                    {"perplexity_before", optional(run.value("evaluation/before/perplexity"))},
-                    {"perplexity_after", optional(perplexity_after(run))},
-                    {"seconds", optional(seconds_of(run))},
-                    {"silent_s", optional(run.silent_s())},
+                    {"ratio", optional(run.ratio)},
+                    {"perplexity_before", optional(run.perplexity_before)},
+                    {"perplexity_after", optional(run.perplexity_after)},
+                    {"seconds", optional(run.seconds)},
+                    {"silent_s", optional(run.silent_s)},
                     {"started", run.started}});
   }
   return {{"runs", list}};

@@ -39,9 +39,10 @@ RunRecord JournalFollower::read() {
   if (!file.valid() || ::fstat(file.get(), &status) != 0) throw cannot_read(path_, std::strerror(errno));
   if (!S_ISREG(status.st_mode)) throw cannot_read(path_, "it is not a regular file");
   const auto size = static_cast<std::uint64_t>(status.st_size);
-  if (size < position_) {
-    position_ = 0;
-    line_.clear();
+  began_anew_ = position_ == 0 || size < position_ || status.st_ino != file_;
+  file_ = status.st_ino;
+  if (began_anew_) {
+    position_ = read_ = skipped_ = damaged_ = 0;
     passing_over_ = false;
   }
   RunRecord run;
@@ -54,6 +55,9 @@ RunRecord JournalFollower::read() {
     passing_over_ = true;
   }
   take(position_, size, file.get(), run);
+  // A line that is not finished is read again: a job that starts again cuts it off, and writes another in its place.
+  position_ -= line_.size();
+  line_.clear();
   return run;
 }
 
@@ -68,6 +72,7 @@ void JournalFollower::take(std::uint64_t begin, std::uint64_t end, int file, Run
     if (got < 0) throw cannot_read(path_, std::strerror(errno));
     if (got == 0) return;  // it became shorter meanwhile
     position_ += static_cast<std::uint64_t>(got);
+    read_ += static_cast<std::uint64_t>(got);
     std::string_view rest(chunk.data(), static_cast<std::size_t>(got));
     while (!rest.empty()) {
       const std::size_t newline = rest.find('\n');

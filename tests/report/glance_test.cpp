@@ -134,22 +134,22 @@ TEST_F(Watching, ListsRunsTheNewestFirst) {
   fs::create_directory_symlink(folder(), folder() / "loop");
   std::ofstream(folder() / "a" / "status.json")
       << R"({"state": "passed", "started": "2030-01-01T00:00:00Z", "seconds": 5})";
-  const auto runs = glances_below(folder());
+  const auto runs = runs_below(folder());
   ASSERT_EQ(runs.size(), 2u);  // three levels down is far enough
   EXPECT_EQ(runs[0].folder.filename(), "a");
   const std::string table = runs_table(folder(), runs);
   expect_parts(table, {"group/b", "passed", "7.63x", "20.000", "21.000", "2030-01-01T00:00:00Z"});
   EXPECT_EQ(runs_json(runs).at("runs").at(1).at("perplexity_after"), 21.0);
-  EXPECT_EQ(glances_below(folder() / "a").size(), 1u);
+  EXPECT_EQ(runs_below(folder() / "a").size(), 1u);
 }
 
 TEST_F(Watching, ListsARunThatCannotBeRead) {
   test::record_sample_run(folder() / "a", true);
   std::ofstream(folder() / "a" / "status.json") << "{";
-  const auto runs = glances_below(folder());
+  const auto runs = runs_below(folder());
   ASSERT_EQ(runs.size(), 1u);
   EXPECT_EQ(runs[0].state, "unreadable");
-  EXPECT_THROW(glances_below(folder() / "nowhere"), StoreError);
+  EXPECT_THROW(runs_below(folder() / "nowhere"), StoreError);
 }
 
 }  // namespace

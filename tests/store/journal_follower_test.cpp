@@ -92,6 +92,30 @@ TEST_F(Following, ReadsAJournalAnewThatBecameShorter) {
   ASSERT_EQ(follower.read().metrics.size(), 1u);
 }
 
+TEST_F(Following, LosesNothingWhereAnUnfinishedLineIsCutOffAndWrittenOver) {
+  append(metric_line(1) + metric_line(2).substr(0, 30));
+  JournalFollower follower(journal());
+  EXPECT_EQ(follower.read().metrics.size(), 1u);
+  EXPECT_TRUE(follower.began_anew());
+  fs::resize_file(journal(), metric_line(1).size());  // as the next attempt does
+  append(metric_line(3) + metric_line(4));
+  const RunRecord more = follower.read();
+  ASSERT_EQ(more.metrics.size(), 2u);
+  EXPECT_EQ(more.metrics[0].step, 3);
+  EXPECT_FALSE(follower.began_anew());
+  EXPECT_EQ(follower.damaged_lines(), 0u);
+}
+
+TEST_F(Following, ReadsAnotherFileOfTheSameNameAnew) {
+  append(metric_line(1));
+  JournalFollower follower(journal());
+  follower.read();
+  fs::rename(journal(), journal().string() + ".old");
+  append(metric_line(5) + metric_line(6) + metric_line(7));
+  EXPECT_EQ(follower.read().metrics.size(), 3u);
+  EXPECT_TRUE(follower.began_anew());
+}
+
 TEST_F(Following, RefusesWhatIsNoFile) {
   EXPECT_THROW(JournalFollower(journal()).read(), StoreError);
   ASSERT_EQ(::mkfifo(journal().c_str(), 0600), 0);

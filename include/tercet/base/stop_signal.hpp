@@ -5,6 +5,7 @@ namespace tercet {
 
 // From here on USR1 and TERM set the flag instead of ending the process.
 void catch_stop_signals();
-bool stop_requested();  // on this process; ranks agree at a border of their own
+void catch_interrupts();  // the same for INT: Ctrl-C
+bool stop_requested();    // on this process; ranks agree at a border of their own
 
 }  // namespace tercet

@@ -127,6 +127,15 @@ struct WatchRequest {
 CommandResult watch(Runtime& runtime, const WatchRequest& request);
 CommandResult list_runs(const std::filesystem::path& folder);  // every run at and below it
 
+struct DashboardRequest {
+  std::filesystem::path folder;
+  std::string host = "127.0.0.1";
+  int port = 8420;    // 0: any that is free
+  std::string token;  // empty: none on a loopback address, otherwise one made at random
+};
+// Shows the runs of a folder as pages in a browser until a signal comes. Writes nothing into them.
+CommandResult show_dashboard(Runtime& runtime, const DashboardRequest& request);
+
 // Version, commit, compiler, libraries and what was built in.
 nlohmann::json build_information();
 

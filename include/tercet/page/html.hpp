@@ -10,6 +10,8 @@
 
 namespace tercet::page {
 
+struct ServedPage;
+
 class Html {
  public:
   Html() = default;
@@ -26,6 +28,7 @@ class Html {
  private:
   friend Html element(std::string_view, const std::vector<std::pair<std::string_view, std::string>>&, const Html&);
   friend std::string document(const std::string&, const Html&);
+  friend std::string document(const std::string&, const Html&, const ServedPage&);
   std::string markup_;
 };
 Html operator+(Html left, const Html& right);
@@ -37,6 +40,14 @@ Html element(std::string_view tag, const Attributes& attributes, const Html& con
 
 // The whole file: head, style and `body`. Starts with <!DOCTYPE html>.
 std::string document(const std::string& title, const Html& body);
+
+// The same for a page of a server, which forbids in its headers all but these two addresses.
+struct ServedPage {
+  std::string style, script;
+  int reload_s = 0;  // where scripts are off; 0: never
+};
+std::string document(const std::string& title, const Html& body, const ServedPage& served);
+const char* style_sheet();  // what a page carries with it, for a server to serve
 
 // At most about `longest` bytes of a text, with an ellipsis where it was cut.
 std::string shortened(const std::string& text, std::size_t longest);

@@ -50,10 +50,16 @@ struct Glance {
 // Looks at one run again and again.
 class RunWatcher {
  public:
-  // `bounds`: how much of a long journal is read at first. Throws StoreError when the folder holds no run.
-  explicit RunWatcher(std::filesystem::path run_folder, JournalFollower::Bounds bounds = {});
+  // `bounds`: how much of a long journal is read at first. Where there is none, run.h5 is read, which may take a minute
+  // when it is damaged, unless `without_run_file`. Throws StoreError when the folder holds no run.
+  explicit RunWatcher(std::filesystem::path run_folder, JournalFollower::Bounds bounds = {},
+                      bool without_run_file = false);
   // Throws StoreError when the run cannot be read any more.
   const Glance& look();
+  // What the last look found in the journal that was not there before; with `began_anew`: all of it.
+  const RunRecord& news() const { return news_; }
+  bool began_anew() const { return began_anew_; }
+  const JournalFollower& journal() const { return journal_; }
 
  private:
   using Moves = std::deque<std::pair<double, double>>;  // (time, how far)
@@ -64,7 +70,13 @@ class RunWatcher {
   void judge_so_far();
   void measure_pace();
 
+  void read_records();
+  void forget_records();
+
   JournalFollower journal_;
+  RunRecord news_;
+  bool began_anew_ = false;
+  bool reads_file_;  // run.h5, once, where there is no journal
   Glance glance_;
   std::optional<GatesSection> rules_;             // of the run's configuration
   std::map<std::string, std::size_t> bad_steps_;  // of each attempt
@@ -72,13 +84,43 @@ class RunWatcher {
   Moves moves_, steps_;                           // of the heartbeats, and of the steps of training
 };
 
+struct WorkUnderWay {
+  std::string what;                    // "" when it is not known
+  std::uint64_t done = 0, total = 0;   // a total of 0: not known
+  std::optional<double> pace, left_s;  // units a second, seconds
+};
+WorkUnderWay work_under_way(const Glance& glance);
+std::string state_in_words(const Glance& glance);                         // "running, attempt 2, for 16 min 15 s"
+std::string gate_in_words(const Glance& glance, const GateRecord& gate);  // "pass so far"
+std::string rank_in_words(const RankState& rank);                         // "waits in all-reduce"
+std::vector<std::string> warnings_of(const Glance& glance);
+
 // Stage, progress, rate, time left, figures, gates, ranks and warnings, in lines of at most `width` columns.
 std::string picture(const Glance& glance, std::size_t width);
 nlohmann::json to_json(const Glance& glance);
 
+bool is_run(const std::filesystem::path& folder);
+
+// One line of a table of runs.
+struct RunSummary {
+  std::filesystem::path folder;
+  std::string name, state, sentence, started;
+  std::optional<int> exit_code;
+  std::optional<double> ratio, perplexity_before;
+  std::optional<double> perplexity_after;  // of the model as it was measured last
+  std::optional<double> seconds;           // that it took; of a run under way: until now
+  std::optional<double> silent_s;
+};
+RunSummary summary_of(const Glance& glance);
+RunSummary unreadable_run(const std::filesystem::path& folder, const std::string& reason);
+std::string state_in_words(const RunSummary& run);  // "running, but silent"
+
+// Of a journal the beginning has the original's figures, the end the results: enough for a summary.
+inline constexpr JournalFollower::Bounds kSummaryBounds{std::uint64_t{256} << 10, std::uint64_t{512} << 10};
+
 // Run folders at `folder` and below it, at most three levels down, the newest first. Links are not followed.
-std::vector<Glance> glances_below(const std::filesystem::path& folder);
-std::string runs_table(const std::filesystem::path& folder, const std::vector<Glance>& runs);
-nlohmann::json runs_json(const std::vector<Glance>& runs);
+std::vector<RunSummary> runs_below(const std::filesystem::path& folder);
+std::string runs_table(const std::filesystem::path& folder, const std::vector<RunSummary>& runs);
+nlohmann::json runs_json(const std::vector<RunSummary>& runs);
 
 }  // namespace tercet

@@ -33,6 +33,8 @@ struct RunView {
 
 // Throws StoreError when the folder holds no run that can be read.
 RunView view_run(const std::filesystem::path& run_folder);
+// The same with records that are known already. Results of the wrong shape throw StoreError.
+RunView view_run(const std::filesystem::path& run_folder, RunRecord record);
 
 // The values of one series in the order of their steps. Where a later attempt repeated steps, its values count.
 std::vector<MetricRecord> series_of(const RunRecord& run, const std::string& name);

@@ -20,9 +20,12 @@ class JournalFollower {
   JournalFollower(std::filesystem::path journal, Bounds bounds);
 
   // The records of the complete lines that are new; metrics in the order of writing. A line that is no record is passed
-  // over and counted. Throws StoreError when the file cannot be read. A journal that became shorter is read anew.
+  // over and counted. Throws StoreError when the file cannot be read. A journal that is another file than before, or
+  // shorter than what was read of it, is read anew.
   RunRecord read();
 
+  bool began_anew() const { return began_anew_; }           // the last read gave the records from the beginning
+  std::uint64_t read_bytes() const { return read_; }        // since then
   std::uint64_t skipped_bytes() const { return skipped_; }  // between beginning and end
   std::uint64_t damaged_lines() const { return damaged_; }
 
@@ -32,8 +35,10 @@ class JournalFollower {
 
   std::filesystem::path path_;
   Bounds bounds_;
-  std::uint64_t position_ = 0, skipped_ = 0, damaged_ = 0;
-  std::string line_;           // its beginning, as far as it was written
+  std::uint64_t position_ = 0, read_ = 0, skipped_ = 0, damaged_ = 0;
+  std::uint64_t file_ = 0;  // its inode
+  bool began_anew_ = false;
+  std::string line_;
   bool passing_over_ = false;  // the rest of a line whose beginning was not read, or that is too long
 };
 
