@@ -55,7 +55,7 @@ read_options() {
 packages_wanted() { # OPERATING_SYSTEM -> one name a line
   printf '%s\n' build-essential g++ cmake ninja-build ccache pkg-config git python3 python3-venv \
     openmpi-bin libopenmpi-dev libhdf5-openmpi-dev libyaml-cpp-dev libspdlog-dev libcli11-dev \
-    nlohmann-json3-dev libpcre2-dev libutf8proc-dev libsentencepiece-dev libzstd-dev zlib1g-dev libssl-dev libxxhash-dev libgtest-dev
+    nlohmann-json3-dev libpcre2-dev libutf8proc-dev libsentencepiece-dev libzstd-dev zlib1g-dev libssl-dev libxxhash-dev libgtest-dev libcpp-httplib-dev
   ((with_tests == 0)) || echo shellcheck
   # The Slurm tests start its daemons as root. Where there is a Slurm, theirs or another version, it is left as it is.
   ((with_test_python == 0 || EUID != 0)) || have sinfo ||

@@ -218,7 +218,7 @@ CommandResult CompressJob::judge_and_publish() {
 }
 
 // On rank 0. The job may have been killed between its publication and its last word.
-void CompressJob::settle() const {
+void CompressJob::settle() {
   std::error_code ignored;
   fs::remove_all(directory_.work(), ignored);
   const auto status = read_status(directory_.path());
@@ -226,10 +226,11 @@ void CompressJob::settle() const {
   if (state == "passed" || state == "gate_failed") return;
   const Verdict verdict = verdict_of(load_run(directory_.path()).gates);
   const ExitCode code = verdict.passed ? ExitCode::kPassed : ExitCode::kGateFailed;
+  begin_trackers();
   say_status(state_of(code), verdict_sentence(verdict), code, verdict);
 }
 
-CommandResult CompressJob::finished() const {
+CommandResult CompressJob::finished() {
   const std::string text = on_root(comm_, [&] {
     settle();
     const RunView view = view_run(directory_.path());
