@@ -44,6 +44,12 @@ void add_report(CLI::App& app, Invocation& call) {
       ->add_flag_callback(
           "--markdown", [&request] { request.show = "markdown"; }, "Print it as Markdown")
       ->excludes(csv);
+  command->add_option("--tensorboard", request.tensorboard, "Write a TensorBoard event file into this folder");
+  command->add_option("--wandb", request.wandb, "Write an offline run of Weights & Biases below this folder");
+  command->add_option("--mlflow", request.mlflow, "Send the figures to the MLflow server with this address")
+      ->type_name("URL");
+  command->add_option("--mlflow-experiment", request.mlflow_experiment, "The experiment that the run goes to there")
+      ->capture_default_str();
   command->add_flag("--rebuild", request.rebuild, "Make run.h5 again from journal.jsonl first");
   add_common(*command, call);
   command->callback([&call] { call.action = [&call](Runtime&) { return run_report(call); }; });

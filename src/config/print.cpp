@@ -172,6 +172,12 @@ std::map<std::string, std::string> result_settings(const JobConfig& job) {
   return settings;
 }
 
+std::map<std::string, std::string> all_settings(const JobConfig& job) {
+  std::map<std::string, std::string> settings;
+  for (const auto& row : config::job_rows()) settings.emplace(row.key, config::print_field(row, job));
+  return settings;
+}
+
 bool may_change_in_a_run(const std::string& key) {
   const auto rows = config::job_rows();
   return std::any_of(rows.begin(), rows.end(),

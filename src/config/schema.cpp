@@ -302,6 +302,17 @@ const Row<JobConfig> kJobRows[] = {
   {"log.interval_s", TERCET_AT(log.interval_s), "s", above(0), kNone,
    "Time between progress lines when the output is not a terminal."},
 
+  {"trackers.tensorboard", TERCET_AT(trackers.tensorboard), "", any(), kNone,
+   "Write TensorBoard event files into `tensorboard` in the run folder."},
+  {"trackers.prometheus", TERCET_AT(trackers.prometheus), "", path(), kNone,
+   "Write the newest figures for Prometheus's node exporter: a file whose name ends in `.prom`, or the exporter's folder, where it is called `tercet-<name>.prom`."},
+  {"trackers.wandb.project", TERCET_AT(trackers.wandb_project), "", any(), kNone,
+   "Write an offline run of this Weights & Biases project into `wandb` in the run folder; empty: none."},
+  {"trackers.wandb.entity", TERCET_AT(trackers.wandb_entity), "", any(), kNone,
+   "User or team that the project belongs to; empty: that of whoever syncs it."},
+  {"trackers.wandb.name", TERCET_AT(trackers.wandb_name), "", any(), kNone,
+   "What the run is called there; empty: `name`."},
+
   {"pretrain.hidden_size", TERCET_AT(pretrain.hidden_size), "", {.low = 8, .high = 65536, .multiple_of = 2}, kResults,
    "Width of the model."},
   {"pretrain.intermediate_size", TERCET_AT(pretrain.intermediate_size), "", between(8, 1 << 20), kResults,
@@ -381,6 +392,9 @@ constexpr SectionRow kSections[] = {
     {"watchdog", "What ends a job that hangs."},
     {"checkpoint", "Saved training states, from which a stopped job goes on."},
     {"log", "What is written while the job runs."},
+    {"trackers",
+     "Files for other programs that follow runs ([trackers.md](trackers.md)); none of them is needed by Tercet."},
+    {"trackers.wandb", "An offline run that `wandb sync` takes."},
     {"pretrain", "The Llama-shaped model that `tercet pretrain` trains from scratch."},
 };
 

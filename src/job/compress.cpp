@@ -28,6 +28,12 @@ CompressJob::CompressJob(Runtime& runtime, Communicator& comm, JobConfig config)
   run_file_.provenance("environment", environment_record());
 }
 
+void CompressJob::begin_trackers() {
+  if (!comm_.is_root()) return;
+  trackers_ = std::make_unique<Trackers>(config_, directory_.path());
+  run_file_.tell([this](const RunRecord& news) { trackers_->take(news); });
+}
+
 double CompressJob::elapsed() const {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
 }
@@ -65,6 +71,7 @@ void CompressJob::say_status(const std::string& state, const std::string& senten
   status.rounds = rounds_said_;
   if (code == ExitCode::kStopped) status.stop_reason = to_string(stop_.reason());
   write_status(directory_.path(), status);
+  if (code && trackers_) trackers_->end(*status.exit_code);
 }
 
 void CompressJob::failed(const Error& error) const {
@@ -73,6 +80,7 @@ void CompressJob::failed(const Error& error) const {
 
 CommandResult CompressJob::run() {
   if (directory_.complete()) return finished();
+  begin_trackers();
   stage("load the model", [&] { load_inputs(); });
   stage("prepare the text", [&] { prepare_text(); });
   stage("measure the original", [&] { measure_original(); });

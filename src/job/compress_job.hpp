@@ -33,6 +33,7 @@
 #include "tercet/store/run_file.hpp"
 #include "tercet/store/work_log.hpp"
 #include "tercet/text/dataset.hpp"
+#include "tercet/track/trackers.hpp"
 #include "tercet/train/student.hpp"
 #include "tercet/train/trainer.hpp"
 #include "watched_run.hpp"
@@ -125,6 +126,7 @@ class CompressJob {
   Measurements measurements(const RunResults& results) const;
   void settle();             // what is left to do after the publication
   CommandResult finished();  // of a run directory that has its verdict already
+  void begin_trackers();     // with what earlier attempts recorded
   void say_status(const std::string& state, const std::string& sentence, std::optional<ExitCode> code = {},
                   const std::optional<Verdict>& verdict = {}) const;
   double elapsed() const;
@@ -137,6 +139,7 @@ class CompressJob {
   RunDirectory directory_;
   WatchedRun watched_;
   RunFile run_file_;
+  std::unique_ptr<Trackers> trackers_;  // on rank 0, unless the run was complete
   StopControl stop_;
   std::unique_ptr<WorkLog> work_;  // once the inputs are known; of the round, when it has its own
 

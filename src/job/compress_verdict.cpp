@@ -284,6 +284,7 @@ void CompressJob::settle() {
   const RunRecord run = load_run(directory_.path());
   const Verdict verdict = verdict_of(run.gates);
   const ExitCode code = verdict.passed ? ExitCode::kPassed : ExitCode::kGateFailed;
+  begin_trackers();
   rounds_said_ = run.provenance.value(kRoundsKey, nlohmann::json());
   const std::string sentence = text_in(rounds_said_, "sentence");
   say_status(state_of(code), sentence.empty() ? verdict_sentence(verdict) : sentence, code, verdict);

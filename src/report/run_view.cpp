@@ -102,13 +102,19 @@ RunView view_run(const fs::path& run_folder, RunRecord record) {
   return view;
 }
 
-std::vector<MetricRecord> series_of(const RunRecord& run, const std::string& name) {
-  std::vector<MetricRecord> series;
+std::vector<std::size_t> places_of(const RunRecord& run, const std::string& name) {
+  std::vector<std::size_t> places;
   const auto [begin, end] = range_of(run, name);
   for (auto record = begin; record != end; ++record) {
-    while (!series.empty() && series.back().step >= record->step) series.pop_back();
-    series.push_back(*record);
+    while (!places.empty() && run.metrics[places.back()].step >= record->step) places.pop_back();
+    places.push_back(static_cast<std::size_t>(record - run.metrics.begin()));
   }
+  return places;
+}
+
+std::vector<MetricRecord> series_of(const RunRecord& run, const std::string& name) {
+  std::vector<MetricRecord> series;
+  for (const std::size_t place : places_of(run, name)) series.push_back(run.metrics[place]);
   return series;
 }
 

@@ -73,6 +73,7 @@ struct RunFile::State {
   store::Journal journal;
   RunRecord known;  // stages, ranks and attempts so far: their tables are written whole
   int attempt = 1;
+  std::function<void(const RunRecord&)> listener;
   std::map<std::string, std::string> units;
   store::Handle file;
   std::map<std::string, store::Series> series;
@@ -132,6 +133,10 @@ void RunFile::State::journal_record(nlohmann::json line, double now) {
   line["t"] = now;
   line["attempt"] = attempt;
   journal.append(line);
+  if (!listener) return;
+  RunRecord news;
+  store::apply_line(news, line);
+  listener(news);
 }
 
 void RunFile::State::change(std::function<void()> how) {
@@ -161,6 +166,10 @@ RunFile::~RunFile() = default;
 
 int RunFile::attempt() const {
   return state_ ? state_->attempt : 0;
+}
+
+void RunFile::tell(std::function<void(const RunRecord&)> listener) {
+  if (state_) state_->listener = std::move(listener);
 }
 
 void RunFile::metric(const MetricRecord& record) {

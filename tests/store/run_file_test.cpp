@@ -49,6 +49,26 @@ void record_sample(const fs::path& folder) {
   record_everything(run);
 }
 
+TEST(RunFile, TellsOfEachRecordOnceTheJournalHasIt) {
+  const ScratchFolder folder;
+  std::vector<std::string> told;
+  RunFile run(folder.path(), true);
+  run.metric({"training/loss", 1, 2, "nats"});  // before anybody listens
+  run.tell([&](const RunRecord& news) {
+    const RunRecord journal = read_journal(folder.path() / "journal.jsonl");
+    if (!news.metrics.empty()) {
+      told.push_back(news.metrics.front().name + " " + std::to_string(news.metrics.front().step));
+      EXPECT_EQ(news.wall_times.size(), 1u);
+      EXPECT_EQ(journal.metrics.back().step, news.metrics.front().step);
+    }
+    for (const StageRecord& stage : news.stages) told.push_back(stage.name + " " + std::to_string(stage.attempt));
+    EXPECT_EQ(journal.stages.size(), news.stages.size());
+  });
+  run.metric({"training/loss", 2, 2, "nats"});
+  run.stage({"training", 0, 1});
+  EXPECT_EQ(told, (std::vector<std::string>{"training/loss 2", "training 1"}));
+}
+
 TEST(RunFile, GivesBackWhatWasRecorded) {
   const ScratchFolder folder;
   record_sample(folder.path());

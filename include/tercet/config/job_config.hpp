@@ -219,6 +219,15 @@ struct LogSection {
   double interval_s = 10;
 };
 
+// Files for programs that follow many runs; empty or false: none.
+struct TrackersSection {
+  bool tensorboard = false;
+  std::string prometheus;     // file (.prom) or folder
+  std::string wandb_project;  // turns the W&B run on
+  std::string wandb_entity;
+  std::string wandb_name;  // empty: name of the job
+};
+
 // A model trained from scratch by `tercet pretrain`: Llama-shaped.
 struct PretrainSection {
   std::int64_t hidden_size = 192;
@@ -252,6 +261,7 @@ struct JobConfig {
   WatchdogSection watchdog;
   CheckpointSection checkpoint;
   LogSection log;
+  TrackersSection trackers;
   PretrainSection pretrain;
   std::vector<std::string> allowed_changes;  // --allow-changed: keys that a started run may go on with
   std::vector<std::string> written;  // keys the user gave (file or --set): never overwritten by adaptive defaults
@@ -284,9 +294,11 @@ void adapt_to_size(JobConfig& config, std::int64_t parameters);
 std::string to_yaml(const JobConfig& config);  // resolved; loading it gives the same config
 // Keys that change results, with their values as printed; what a run is identified by.
 std::map<std::string, std::string> result_settings(const JobConfig& config);
-bool may_change_in_a_run(const std::string& key);  // with --allow-changed
+std::map<std::string, std::string> all_settings(const JobConfig& config);  // every key, likewise
+bool may_change_in_a_run(const std::string& key);                          // with --allow-changed
 std::string fingerprint(const JobConfig& config);  // SHA-256 over keys that change results (not output, log,
-                                                   // distributed, watchdog, checkpoint, name, data.cache)
+                                                   // distributed, watchdog, checkpoint, trackers, name,
+                                                   // data.cache)
 std::string config_reference();                    // docs/config.md
 
 }  // namespace tercet

@@ -113,6 +113,8 @@ struct ReportRequest {
   std::string show = "text";   // what is printed: text, markdown, or as CSV "layers" or "metrics"
   bool writes_html = false;    // a page for people, too
   std::filesystem::path html;  // where; empty: report.html in the run folder, as far as that can be written
+  std::filesystem::path tensorboard, wandb;  // folders for these programs' files; empty: none (docs/trackers.md)
+  std::string mlflow, mlflow_experiment = "tercet";  // address of a server that the run is sent to; empty: none
 };
 CommandResult report(const ReportRequest& request);
 

@@ -1,6 +1,7 @@
 // A run as its reports see it: read once from its folder, which may be a stranger's, still growing, or damaged.
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -38,6 +39,8 @@ RunView view_run(const std::filesystem::path& run_folder, RunRecord record);
 
 // The values of one series in the order of their steps. Where a later attempt repeated steps, its values count.
 std::vector<MetricRecord> series_of(const RunRecord& run, const std::string& name);
+std::vector<std::size_t> places_of(const RunRecord& run,
+                                   const std::string& name);  // the same, as indices of run.metrics
 std::optional<MetricRecord> last_of(const RunRecord& run, const std::string& name);
 
 // For JSON of strangers: what is not there or of another type is "", nullopt, false or an empty list.

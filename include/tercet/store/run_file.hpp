@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -53,6 +54,8 @@ struct AttemptRecord {
   double began = 0;  // seconds since 1970
 };
 
+struct RunRecord;
+
 class RunFile {
  public:
   // Opens <folder>/journal.jsonl and run.h5 for appending an attempt, with run.h5 made again from the journal (where
@@ -64,6 +67,10 @@ class RunFile {
   RunFile& operator=(const RunFile&) = delete;
 
   int attempt() const;  // 1 for the first launch; 0 when not active
+
+  // From here on `listener` is given every record once the journal has it: a RunRecord that holds nothing else. It must
+  // not throw.
+  void tell(std::function<void(const RunRecord& news)> listener);
 
   // The name is a path ("training/loss"); no part of it may be empty, ".", "step", "wall_time", "value" or "attempt".
   void metric(const MetricRecord& record);
