@@ -83,6 +83,7 @@ CommandResult CompressJob::run() {
   if (polishes) stage("polish the scales", [&] { polish_scales(); });
   stage("pack", [&] { pack(); });
   stage("measure what was packed", [&] { measure_packed(); });
+  stage("generate text", [&] { generate_text(); });
   stage("check the handoff", [&] { check_handoff(); });
   record_ranks();
   return judge_and_publish();

@@ -132,7 +132,7 @@ TEST(PrintText, IsQuotedWhereYamlWouldTakeItForSomethingElse) {
 }
 
 TEST(Fingerprint, ChangesWithEveryKeyThatChangesResultsAndWithNoOther) {
-  const std::set<std::string_view> without_effect_sections = {"log", "distributed", "checkpoint", "watchdog"};
+  const std::set<std::string_view> without_effect_sections = {"log", "distributed", "checkpoint", "watchdog", "report"};
   const std::set<std::string_view> without_effect = {"name", "output", "data.cache"};
   const std::string before = fingerprint(JobConfig{});
   EXPECT_EQ(before.size(), 64u);
