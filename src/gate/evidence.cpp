@@ -19,6 +19,12 @@ std::string ratio_part(const std::string& name, std::uint64_t baseline, std::uin
   return name + " " + format_count(baseline) + " B = " + format_fixed(ratio(baseline, packed), 2) + "x";
 }
 
+// "845.2 tokens/s (769.1 to 913.0)"
+std::string rate_part(const DecodeRate& rate) {
+  return format_fixed(rate.median, 1) + " tokens/s (" + format_fixed(rate.slowest, 1) + " to " +
+         format_fixed(rate.fastest, 1) + ")";
+}
+
 }  // namespace
 
 std::string short_number(double value) {
@@ -71,6 +77,19 @@ std::string agreement_evidence(const Measurements& measured) {
   if (!measured.agreement) return "agreement of the dequantized with the packed model was " + kNotMeasured;
   return "the dequantized and the packed model predict the same token at " +
          format_fixed(100.0 * *measured.agreement, 3) + " % of the positions";
+}
+
+std::string speedup_evidence(const GatesSection& rules, const Measurements& measured) {
+  if (!measured.speed) return "inference speed was " + kNotMeasured;
+  const DecodeSpeed& speed = *measured.speed;
+  if (!speed.refusal.empty()) return "inference speed was " + kNotMeasured + ": " + speed.refusal;
+  const auto ratio = speed.speedup(rules.speedup_baseline);
+  return "decoding " + rate_part(speed.packed) + " packed, the original " + rate_part(speed.fp32) + " in fp32 and " +
+         rate_part(speed.bf16) + " in bf16; " +
+         (ratio ? format_fixed(*ratio, 2) + "x of " + speed.form(rules.speedup_baseline) : "no ratio") +
+         (rules.speedup_baseline == "faster" ? ", the faster one" : "") + "; " + std::to_string(speed.rounds) +
+         " rounds of " + std::to_string(speed.new_tokens) + " tokens on " + speed.machine() + "; " +
+         speed.cache(rules.speedup_baseline);
 }
 
 }  // namespace tercet::gate

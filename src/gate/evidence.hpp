@@ -16,5 +16,6 @@ std::string sparsity_evidence(const Measurements& measured);
 std::string accuracy_evidence(const GatesSection& rules, const Measurements& measured);
 std::string perplexity_evidence(const Measurements& measured);
 std::string agreement_evidence(const Measurements& measured);
+std::string speedup_evidence(const GatesSection& rules, const Measurements& measured);
 
 }  // namespace tercet::gate

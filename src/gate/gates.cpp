@@ -85,6 +85,12 @@ GateResult judge_agreement(const GatesSection& rules, const Measurements& measur
                        gate::agreement_evidence(measured));
 }
 
+GateResult judge_speedup(const GatesSection& rules, const Measurements& measured) {
+  const auto speedup = measured.speed ? measured.speed->speedup(rules.speedup_baseline) : std::nullopt;
+  return with_evidence(at_least("speedup", rules.speedup, speedup.value_or(kUnknown), rules.speedup.threshold),
+                       gate::speedup_evidence(rules, measured));
+}
+
 GateResult judge_check(const std::string& name, const GateSetting& rule, const std::optional<bool>& passed,
                        const std::string& evidence) {
   const double value = passed ? (*passed ? 1.0 : 0.0) : kUnknown;
@@ -101,6 +107,7 @@ Verdict judge(const GatesSection& rules, const Measurements& measured) {
       judge_accuracy(rules, measured),
       judge_perplexity(rules, measured),
       judge_agreement(rules, measured),
+      judge_speedup(rules, measured),
       judge_check("gradient_flow", rules.gradient_flow, measured.gradient_flow, measured.gradient_flow_evidence),
       judge_check("handoff", rules.handoff, measured.handoff, measured.handoff_evidence),
   };

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "tercet/base/error.hpp"
+#include "tercet/base/heartbeat.hpp"
 #include "tercet/base/utf8.hpp"
 
 namespace tercet {
@@ -81,6 +82,7 @@ Generated generate(const Decoder& model, const Tokenizer& tokenizer, const std::
   result.prefill_s = seconds_since(begin);
   begin = Clock::now();
   while (static_cast<std::int64_t>(result.ids.size()) < wanted) {
+    heartbeat::beat();
     const std::int32_t id = sample(logits, options.sampling, result.ids.size());
     result.ended = options.stop_at_end && id == tokenizer.eos_token();
     if (result.ended) break;

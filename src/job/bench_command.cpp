@@ -13,32 +13,23 @@ namespace {
 
 struct Contender {
   std::string name;
-  job::LoadedModel model;
+  Decoder model;
 };
-
-job::LoadedModel in_bfloat16(job::LoadedModel model) {
-  for (Parameter& parameter : model.decoder.parameters()) {
-    if (parameter.value.dim() == 2 && parameter.role != Role::kPositionEmbedding)
-      parameter.value = parameter.value.to(at::kBFloat16);
-  }
-  return model;
-}
 
 std::vector<Contender> contenders_of(const BenchRequest& request, const std::string& device) {
   std::vector<Contender> contenders;
-  const auto add = [&](const std::string& name, job::LoadedModel model) {
-    contenders.push_back({name, std::move(model)});
-  };
+  const auto add = [&](const std::string& name, const Decoder& model) { contenders.push_back({name, model}); };
   const auto original = [&](const std::filesystem::path& path, const std::string& prefix) {
-    add(prefix + "fp32", job::load_model(path, {}, device));
-    add(prefix + "bf16", in_bfloat16(job::load_model(path, {}, device)));
+    const Decoder model = job::load_model(path, {}, device).decoder;
+    add(prefix + "fp32", model);
+    add(prefix + "bf16", in_bfloat16(model));
   };
   if (job::locate_model(request.model).kind == job::ModelKind::kHuggingFace) {
     original(request.model, "");
   } else {
-    job::LoadedModel packed = job::load_model(request.model, {}, device, WeightForm::kPacked);
-    if (packed.decoder.activation_bits() == 8) add("packed", std::move(packed));
-    add("dequantized, fp32", job::load_model(request.model, {}, device));
+    const Decoder packed = job::load_model(request.model, {}, device, WeightForm::kPacked).decoder;
+    if (packed.activation_bits() == 8) add("packed", packed);
+    add("dequantized, fp32", job::load_model(request.model, {}, device).decoder);
   }
   if (!request.against.empty()) original(request.against, "original, ");
   return contenders;
@@ -89,7 +80,7 @@ CommandResult bench(Runtime& runtime, const BenchRequest& request) {
   const std::string answer = on_root(runtime.control(), [&] {
     const std::vector<Contender> contenders = contenders_of(request, runtime.device());
     std::vector<const Decoder*> models;
-    for (const Contender& contender : contenders) models.push_back(&contender.model.decoder);
+    for (const Contender& contender : contenders) models.push_back(&contender.model);
     const MemoryFigures memory = measure_memory(runtime.device());
     const std::vector<Speed> speeds =
         measure_speed(models, {request.prompt_tokens, request.new_tokens, request.repetitions});

@@ -102,6 +102,7 @@ void CompressJob::make_round() try {
   if (polishes) stage("polish the scales", [&] { polish_scales(); });
   stage("pack", [&] { pack(); });
   stage("measure what was packed", [&] { measure_packed(); });
+  stage("generate text", [&] { generate_text(); });
   stage("check the handoff", [&] { check_handoff(); });
   judge();
 } catch (const NumericError& error) {

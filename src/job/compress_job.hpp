@@ -79,6 +79,12 @@ class CompressJob {
   TrainerCallbacks training_callbacks(const std::string& series, std::uint64_t first_sequence);
   void fine_tune();
   void polish_scales();
+  // compress_inference.cpp
+  void generate_text();
+  void measure_decoding();
+  void write_samples();
+  // The outcome of `compute` on rank 0, or what an earlier attempt of the job found for the same `unit`.
+  std::string found_once(const std::string& unit, const std::function<std::string()>& compute);
   // compress_publish.cpp
   void pack();
   void measure_packed();
@@ -172,6 +178,7 @@ class CompressJob {
   std::uint64_t packed_bytes_ = 0, dequantized_bytes_ = 0;
   std::optional<double> agreement_;  // dequantized against packed
   Evaluation dequantized_;
+  std::optional<DecodeSpeed> speed_;
   GradientFlow gradient_flow_;
   std::vector<std::string> handoff_problems_;
   double started_ = unix_time();

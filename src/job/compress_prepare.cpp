@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "compress_job.hpp"
+#include "decoding.hpp"
 #include "export_settings.hpp"
 #include "tercet/base/hash.hpp"
 #include "tercet/base/text.hpp"
@@ -19,6 +20,7 @@ void CompressJob::load_inputs() {
     }
     check_positions(original_->decoder.config(), config_.data.sequence_length, "data.sequence_length");
     check_positions(original_->decoder.config(), config_.evaluation.sequence_length, "evaluation.sequence_length");
+    check_sample_prompt(config_.report, *original_->tokenizer, original_->decoder.config());
     if (is_progressive(config_)) return check_stages();
     storage_ = plan_storage(config_.quantization, original_->decoder.parameters());
     if (has_target(config_)) {  // exports are checked when the formats are chosen

@@ -123,6 +123,8 @@ RunResults CompressJob::results() const {
   results.quantized = figures(quantized_);
   results.packed = figures(packed_);
   results.codec_agreement = agreement_;
+  results.speed = speed_;
+  results.speed_baseline = config_.gates.speedup_baseline;
   results.tasks = task_figures_;
   results.accuracy_task = config_.gates.accuracy_task;
   results.accuracy_metric = config_.gates.accuracy_metric;
@@ -149,6 +151,7 @@ Measurements CompressJob::measurements(const RunResults& results) const {
   measured.perplexity_before = results.before.perplexity;
   measured.perplexity_after = results.packed.perplexity;
   measured.agreement = results.codec_agreement;
+  measured.speed = results.speed;
   measured.gradient_flow = results.gradient_flow;
   measured.gradient_flow_evidence = gradient_evidence(gradient_flow_);
   measured.handoff = results.handoff;

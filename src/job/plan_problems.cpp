@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "decoding.hpp"
 #include "export_settings.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
@@ -62,6 +63,14 @@ void check_exports(const PlannedJob& job, const std::vector<ParameterPlan>& stor
     problems.push_back(refused);
 }
 
+void check_prompt(const PlannedJob& job, Texts& problems) {
+  try {
+    check_sample_prompt(job.config.report, *job.model.tokenizer, job.model.decoder.config());
+  } catch (const ConfigError& error) {
+    problems.push_back(error.what());
+  }
+}
+
 int most_ranks(const PlannedJob& job) {
   std::int64_t ranks = std::min(job.config.calibration.shards, job.config.calibration.samples.value_or(0));
   if (job.config.training.enabled) {
@@ -95,6 +104,7 @@ Texts setting_problems(const PlannedJob& job) {
   check_length(job, "evaluation.sequence_length", job.config.evaluation.sequence_length, problems);
   check_calibration(job, problems);
   check_training(job, problems);
+  check_prompt(job, problems);
   if (job.evaluation_tokens == 0) {
     problems.push_back("no text is held out to measure on; data.evaluation or data.held_out_fraction: 0.05 works");
   }

@@ -92,6 +92,7 @@ json time_json(const TimePlan& time) {
            {{"calibrate", time.calibrate_s},
             {"tune blocks", time.tune_blocks_s},
             {"evaluate", time.evaluate_s},
+            {"measure the speed", time.speed_s},
             {"fine-tune", time.fine_tune_s}}}};
 }
 
@@ -186,8 +187,8 @@ std::string time_text(const PlannedJob& job, const TimePlan& time) {
   return inputs_table(time) + scaling_rows(time) + "about " + format_duration(time.calibrate_s) + " to calibrate, " +
          (time.tune_blocks_s > 0 ? format_duration(time.tune_blocks_s) + " to tune blocks, " : "") +
          format_duration(time.fine_tune_s) + " to fine-tune (" + std::to_string(job.training.schedule.total_steps) +
-         " steps), " + format_duration(time.evaluate_s) +
-         " to measure; loading, tokenizing and packing come on top (docs/scaling.md)\n";
+         " steps), " + format_duration(time.evaluate_s) + " to measure quality, " + format_duration(time.speed_s) +
+         " to measure speed; loading, tokenizing and packing come on top (docs/scaling.md)\n";
 }
 
 }  // namespace

@@ -164,6 +164,7 @@ double block_tuning_seconds(const PlannedJob& job, const Inputs& inputs) {
 TimePlan plan_time(Communicator& comm, const PlannedJob& job, const DiskPlan& disk, int ranks_per_node,
                    const PlanRequest& request) {
   TimePlan plan;
+  if (job.config.gates.speedup.severity != "off") plan.speed_s = job.config.gates.speedup_seconds;
   if (job.training.schedule.total_steps == 0) return plan;
   const WorldItems items = items_of(job);
   Inputs inputs(comm, job, request);

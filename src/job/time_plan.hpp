@@ -22,6 +22,7 @@ struct TimePlan {
   std::vector<NamedInput> inputs;
   std::vector<StepCost> steps;  // on 1, 2, 4 ... ranks; the last entry is for the planned ones. Empty without training.
   double calibrate_s = 0, tune_blocks_s = 0, evaluate_s = 0, fine_tune_s = 0;
+  double speed_s = 0;  // that measuring how fast the packed model generates takes on rank 0
 };
 
 // Collective.

@@ -3,6 +3,7 @@
 
 #include "report/html_sections.hpp"
 #include "tercet/base/text.hpp"
+#include "tercet/base/utf8.hpp"
 #include "tercet/page/chart.hpp"
 #include "tercet/report/html_report.hpp"
 #include "tercet/report/report.hpp"
@@ -80,6 +81,24 @@ Rows layer_rows(const RunRecord& run) {
   return rows;
 }
 
+// Indented, so that nothing in the text can end the block or be markup.
+std::string markdown_block(const std::string& text) {
+  std::string block = "\n    ";
+  for (const char c : printable(text, sections::kLongestSample))
+    block += c == '\n' ? std::string("\n    ") : std::string(1, c);
+  return block + "\n";
+}
+
+std::string markdown_samples(const RunRecord& run) {
+  if (!run.provenance.contains(kSamplesKey)) return "";
+  const nlohmann::json& samples = run.provenance.at(kSamplesKey);
+  std::string text =
+      "\n## Samples\n\nFrom this prompt, the likeliest token each time:\n" + markdown_block(text_in(samples, "prompt"));
+  for (const nlohmann::json& sample : list_in(samples, "texts"))
+    text += "\n" + markdown_text(text_in(sample, "model")) + ":\n" + markdown_block(text_in(sample, "text"));
+  return text;
+}
+
 // RFC 4180. A name that a spreadsheet would take for a formula gets an apostrophe in front.
 std::string csv_text(const std::string& text) {
   const bool formula = !text.empty() && std::string_view("=+-@\t\r").find(text.front()) != std::string_view::npos;
@@ -99,8 +118,9 @@ std::string markdown_report(const RunView& run) {
   if (const std::string said = text_in(run.status, "sentence"); !said.empty()) text += ": " + markdown_text(said);
   text += "\n";
   if (run.results) text += markdown_table("Figures", results_rows(*run.results, run.record.gates));
-  return text + markdown_table("Gates", gate_rows(run.record)) + markdown_table("Stages", stage_rows(run.record)) +
-         markdown_table("Ranks", rank_rows(run.record)) + markdown_table("Layers", layer_rows(run.record));
+  return text + markdown_table("Gates", gate_rows(run.record)) + markdown_samples(run.record) +
+         markdown_table("Stages", stage_rows(run.record)) + markdown_table("Ranks", rank_rows(run.record)) +
+         markdown_table("Layers", layer_rows(run.record));
 }
 
 std::string layers_csv(const RunView& run) {

@@ -193,6 +193,12 @@ void RunWatcher::judge_so_far() {
     if (!measured.perplexity_after) measured.perplexity_after = glance_.value(series + "/perplexity");
     if (!measured.accuracy_after && !by_task) measured.accuracy_after = glance_.value(series + "/top1_accuracy");
   }
+  if (const auto packed = glance_.value("speed/packed/decode")) {
+    measured.speed.emplace();
+    measured.speed->packed.median = *packed;
+    measured.speed->fp32.median = glance_.value("speed/fp32/decode").value_or(0);
+    measured.speed->bf16.median = glance_.value("speed/bf16/decode").value_or(0);
+  }
   glance_.gates = gate_records(judge(*rules_, measured));
   if (rules_->compression.threshold > 0) return;
   for (GateRecord& gate : glance_.gates)

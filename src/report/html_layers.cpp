@@ -16,8 +16,6 @@ using page::Html;
 
 namespace {
 
-constexpr std::size_t kMostLayers = 2000;  // of a table in the page; the CSV has all
-
 const json& solver_of(const RunView& run) {
   static const json kNoSolver = json::object();
   const auto found = run.record.provenance.find(kSolverKey);

@@ -160,7 +160,8 @@ Html models_section(const RunView& run) {
       "values as a plain fp16 state dict, without rounding of activations.");
   std::vector<Html> parts = {page::wide(html)};
   if (run.results) parts.push_back(sizes_table(*run.results));
-  return page::grid(parts);
+  parts.push_back(speed_part(run));
+  return page::grid(parts) + samples_part(run);
 }
 
 Html tasks_section(const RunView& run) {

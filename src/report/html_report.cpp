@@ -25,6 +25,7 @@ constexpr std::array kParts = {
     Part{"figures", "Figures", &figures_section},
     Part{"models", "The models", &models_section},
     Part{"tasks", "Tasks", &tasks_section},
+    Part{"bits", "Bits per layer", &bits_section},
     Part{"training", "Training", &training_section},
     Part{"layers", "Layers", &layers_section},
     Part{"trits", "Trits", &trits_section},

@@ -21,6 +21,11 @@ page::Html rounds_section(const RunView& run);  // stages and remedies
 page::Html figures_section(const RunView& run);  // before, quantized, tuned by block, packed
 page::Html models_section(const RunView& run);   // original, packed and dequantized side by side
 page::Html tasks_section(const RunView& run);
+// html_inference.cpp, parts of models_section
+page::Html speed_part(const RunView& run);    // tokens/s of the packed model beside the original
+page::Html samples_part(const RunView& run);  // what each of them makes of one prompt
+// html_bits.cpp
+page::Html bits_section(const RunView& run);  // bits per layer that were chosen for a target
 // html_training.cpp
 page::Html training_section(const RunView& run);  // curves, blocks, steps that were not taken
 // html_layers.cpp
@@ -34,7 +39,9 @@ page::Html data_section(const RunView& run);
 page::Html origin_section(const RunView& run);  // configuration, versions, environment
 
 // What several of them need.
-inline constexpr std::size_t kMostRows = 200;         // of a table, but that of the layers
+inline constexpr std::size_t kMostRows = 200;         // of a table, but those of the layers
+inline constexpr std::size_t kMostLayers = 2000;      // of a table in the page; the CSV has all
+inline constexpr std::size_t kLongestSample = 4000;   // bytes of a text from a model
 inline constexpr const char* kNone = "\xE2\x80\x93";  // where nothing was measured
 std::string result_key(const std::string& path);      // of RunResults, e.g. "packed/perplexity"
 std::string series_key(const std::string& name);      // of the last value of a series

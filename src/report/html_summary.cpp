@@ -59,6 +59,13 @@ void add_results(const RunResults& results, std::vector<page::Tile>& list) {
   if (const auto zeros = results.sparsity()) {
     list.push_back({"zeros", figure("/metrics/compression~1sparsity_ratio", zeros, in_percent), "of the trits"});
   }
+  if (results.speed) {
+    const std::string form = results.speed->form(results.speed_baseline);
+    if (const auto speedup = results.speed->speedup(form)) {
+      list.push_back({"faster by", figure(result_key("speed/speedup/" + form), speedup, as_ratio),
+                      "decoding, against the original in " + form});
+    }
+  }
   list.push_back({"parameters",
                   figure(result_key("parameters"), static_cast<double>(results.parameters), page::short_number),
                   std::to_string(results.layers_quantized) + " matrices quantized"});

@@ -121,6 +121,10 @@ Html training_section(const RunView& run) {
   add_loss(run, parts);
   add_held_out(run, parts);
   add_blocks(run, parts);
+  add_single(run, parts, "training/hidden", "Hidden loss", "relative squared distance", true,
+             "Mean over blocks and positions of \xE2\x80\x96x\xCC\x82 \xE2\x88\x92 x\xE2\x80\x96\xC2\xB2 / "
+             "\xE2\x80\x96x\xE2\x80\x96\xC2\xB2, the residual streams of student and original, before its weight "
+             "training.hidden_loss.");
   add_single(run, parts, "training/gradient_norm", "Gradient norm", "L2, before clipping", true, "");
   add_single(run, parts, "training/learning_rate", "Learning rate", "step size of AdamW", false, "");
   add_single(run, parts, "training/tokens_per_second", "Throughput", "tokens/s", false, "Of all ranks together.");

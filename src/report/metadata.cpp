@@ -60,8 +60,13 @@ json gates_to_json(const Verdict& verdict) {
   return gates;
 }
 
+json rate_or_null(const DecodeSpeed& speed, const DecodeRate& rate) {
+  return speed.refusal.empty() ? finite_or_null(rate.median) : json();
+}
+
 // What else was measured, beyond the names of the original system.
 json more_metrics(const RunResults& results) {
+  const DecodeSpeed speed = results.speed.value_or(DecodeSpeed{.refusal = "not measured"});
   return {
       {"final_perplexity", finite_or_null(results.packed.perplexity)},
       {"final_perplexity_degradation", finite_or_null(growth(results.before.perplexity, results.packed.perplexity))},
@@ -70,6 +75,10 @@ json more_metrics(const RunResults& results) {
       {"accuracy_after", finite_or_null(results.packed.accuracy)},
       {"agreement_with_original", finite_or_null(results.packed.agreement)},
       {"kl_from_original_nats", finite_or_null(results.packed.kl)},
+      {"inference_speedup", finite_or_null(speed.speedup(results.speed_baseline))},
+      {"decode_tokens_per_second", rate_or_null(speed, speed.packed)},
+      {"decode_tokens_per_second_fp32", rate_or_null(speed, speed.fp32)},
+      {"decode_tokens_per_second_bf16", rate_or_null(speed, speed.bf16)},
       {"fine_tune_steps", results.fine_tuning ? results.fine_tuning->steps : 0},
       {"packed_bytes", results.packed_bytes},
       {"dequantized_bytes", results.dequantized_bytes},
@@ -160,6 +169,7 @@ json compression_metadata(const MetadataInput& input) {
           {"metric_definitions", metric_definitions()},
           {"more_metrics", more_metrics(results)},
           {"tasks", to_json(results.tasks)},
+          {"speed", results.speed ? to_json(*results.speed) : json()},
           {"gates", gates_to_json(input.verdict)},
           {"config", input.config},
           {"quantization", input.quantization},

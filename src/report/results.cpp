@@ -97,6 +97,10 @@ RunResults read_results(const json& object) {
   results.gradient_flow = flag_or_none(object.at("gradient_flow"));
   results.handoff = flag_or_none(object.at("handoff"));
   results.fine_tuning = fine_tuning_from_json(object.at("fine_tuning"));
+  if (object.contains("speed") && !object.at("speed").is_null()) {  // absent before it was measured
+    results.speed = speed_from_json(object.at("speed"));
+    object.at("speed_baseline").get_to(results.speed_baseline);
+  }
   if (!object.contains("tasks")) return results;  // written before there were any
   for (const json& task : object.at("tasks")) results.tasks.push_back(task_from_json(task));
   object.at("accuracy_task").get_to(results.accuracy_task);
@@ -172,6 +176,8 @@ json to_json(const RunResults& results) {
           {"tasks", to_json(results.tasks)},
           {"accuracy_task", results.accuracy_task},
           {"accuracy_metric", results.accuracy_metric},
+          {"speed", results.speed ? to_json(*results.speed) : json()},
+          {"speed_baseline", results.speed_baseline},
           {"fine_tuning", to_json(results.fine_tuning)}};
 }
 

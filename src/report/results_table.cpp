@@ -37,6 +37,24 @@ Cells ratio_row(const RunResults& results, const std::vector<GateRecord>& gates,
           baseline == results.baseline ? gate_cell(gates, "compression") : ""};
 }
 
+// Of decoding, against both forms of the original, the gate beside the judged one.
+void add_speed_rows(const RunResults& results, const std::vector<GateRecord>& gates, std::vector<Cells>& rows) {
+  if (!results.speed) return;
+  const DecodeSpeed& speed = *results.speed;
+  if (!speed.refusal.empty()) {
+    rows.push_back({"speed-up", kNone, "", kNone, gate_cell(gates, "speedup")});
+    return;
+  }
+  const auto rate = [](const DecodeRate& measured) { return format_fixed(measured.median, 1) + " tokens/s"; };
+  const std::string judged = speed.form(results.speed_baseline);
+  rows.push_back({"decoding", "", "", rate(speed.packed), ""});
+  for (const char* form : {"fp32", "bf16"}) {
+    const auto ratio = speed.speedup(form);
+    rows.push_back({std::string("speed-up to ") + form, rate(speed.original(form)), "",
+                    ratio ? format_fixed(*ratio, 2) + "x" : kNone, form == judged ? gate_cell(gates, "speedup") : ""});
+  }
+}
+
 // The rows of each task, and the gate beside the one that it judges.
 void add_task_rows(const RunResults& results, const std::vector<GateRecord>& gates, std::vector<Cells>& rows) {
   for (const TaskFigures& task : results.tasks) {
@@ -74,6 +92,7 @@ std::vector<Cells> results_rows(const RunResults& results, const std::vector<Gat
       {"gradient flow", "", "", check(results.gradient_flow), gate_cell(gates, "gradient_flow")},
       {"handoff complete", "", "", check(results.handoff), gate_cell(gates, "handoff")},
   };
+  add_speed_rows(results, gates, rows);
   add_task_rows(results, gates, rows);
   return rows;
 }

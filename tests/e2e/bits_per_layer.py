@@ -77,6 +77,11 @@ def the_same_formats_are_chosen_on_any_number_of_ranks(shop):
     shop.run("verify", run / "artifacts", "--json", ranks=0).must_end_with(0)
     text = shop.run("report", run, ranks=0).must_end_with(0).out
     check("bits per layer for target.like: int3" in text and "came out" in text, text)
+    page = (run / "report.html").read_text(encoding="utf-8")
+    check('<section id="bits">' in page and "Chosen for target.like: int3" in page, "the page has no bits per layer")
+    for figure in ("predicted_bytes", "written_bytes"):
+        check(f'data-key="/provenance/allocation/{figure}" value="{written}"' in page, f"the page has no {figure}")
+    check(f"The format of each of {len(allocation['layers'])} layers" in page, "the page has no table of formats")
 
 
 def a_size_is_kept_with_tables_and_errors_of_outputs(shop):

@@ -152,6 +152,94 @@ def changed_journal(run, change):
     (run / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
+def gate_of(report, name):
+    return next(gate for gate in report["gates"] if gate["name"] == name)
+
+
+def the_speed_gate_shows_one_measurement_everywhere(shop):
+    """What a clock says is not judged here: only that it was measured, and that all say the same."""
+    run = compressed(shop)
+    report = report_of(shop, run)
+    gate, speed = gate_of(report, "speedup"), report["results"]["speed"]
+    for form in ("packed", "fp32", "bf16"):
+        rate = speed[form]
+        check(0 < rate["slowest"] <= rate["median"] <= rate["fastest"] and rate["bytes_per_token"] > 0, f"{form}: {rate}")
+        series = report["series"][f"speed/{form}/decode"]
+        check_equal((series["last_value"], series["unit"]), (rate["median"], "tokens/s"), f"the series of {form}")
+    check(speed["packed"]["bytes_per_token"] < speed["bf16"]["bytes_per_token"] < speed["fp32"]["bytes_per_token"], speed)
+    check_equal((speed["device"], speed["threads"]), ("cpu", 1), "where")
+    check(speed["instruction_set"] in ("portable", "avx2", "avx512") and speed["rounds"] >= 3, speed)
+    form = "bf16" if speed["bf16"]["median"] > speed["fp32"]["median"] else "fp32"
+    check_equal(gate["value"], speed["packed"]["median"] / speed[form]["median"], "the gate's value")
+    check_equal(gate["verdict"], "pass" if gate["value"] >= gate["threshold"] else "fail", "verdict")
+    check_equal((gate["severity"], gate["threshold"]), ("warn", 2), "what it wants by default")
+    for words in (f"{gate['value']:.2f}x of {form}", "tokens/s", "1 thread", "cache"):
+        check(words in gate["evidence"], f"no {words!r} in: {gate['evidence']}")
+    text = shop.run("report", run, ranks=0).must_end_with(0).out
+    row = next(line for line in text.splitlines() if line.startswith(f"speed-up to {form}"))
+    check(f"{gate['value']:.2f}x" in row and "(>= 2)" in row, row)
+    metadata = json.loads((run / "artifacts" / "compression_metadata.json").read_text(encoding="utf-8"))
+    check_equal(metadata["more_metrics"]["inference_speedup"], gate["value"], "metadata")
+    check_equal(metadata["speed"], speed, "metadata")
+    check_equal(status_of(run)["verdict"]["gates"]["speedup"]["value"], gate["value"], "status.json")
+    keys = {element.get("data-key") for element in parsed(run / "report.html").iter("data")}
+    check({"/results/speed/packed/median", f"/results/speed/speedup/{form}"} <= keys, "the page has no speed")
+
+
+def a_speed_that_cannot_be_measured_is_not_made_up(shop):
+    run = shop.folder / "float-inputs"
+    shop.run(*shop.quick(run.name, training__enabled="false", quantization__activation_bits=16,
+                         report__sample_prompt="def main(", report__sample_tokens=5), ranks=1).must_end_with(0)
+    report = report_of(shop, run)
+    gate = gate_of(report, "speedup")
+    check_equal((gate["verdict"], gate["severity"], gate["value"]), ("fail", "warn", None), "gate")
+    check("was not measured: packed kernels take int8 inputs" in gate["evidence"], gate["evidence"])
+    check_equal(list(report["results"]["speed"]), ["refusal"], "speed")
+    check(not any(name.startswith("speed/") for name in report["series"]), "a series of speed")
+    samples = report["provenance"]["samples"]
+    check_equal((samples["prompt"], len(samples["texts"])), ("def main(", 3), "samples")
+    check(all(sample["tokens"] == 5 or sample["ended"] for sample in samples["texts"]), samples)
+    page = (run / "report.html").read_text(encoding="utf-8")
+    check("Not measured: packed kernels take int8 inputs" in page and "faster by" not in page, "the page")
+    silent = shop.folder / "silent"
+    shop.run(*shop.quick(silent.name, training__enabled="false", gates__speedup__severity="off", report__sample_tokens=0),
+             ranks=1).must_end_with(0)
+    report = report_of(shop, silent)
+    check_equal((gate_of(report, "speedup")["verdict"], report["results"]["speed"]), ("skipped", None), "switched off")
+    check("samples" not in report["provenance"], "samples that nobody wanted")
+
+
+def samples_are_what_generate_writes(shop):
+    run = compressed(shop)
+    report = report_of(shop, run)
+    samples = report["provenance"]["samples"]
+    prompt = samples["prompt"]
+    check(len(prompt) > 8 and shop.text.read_text(encoding="utf-8").startswith(prompt), f"the prompt: {prompt!r}")
+    models = {"original": shop.model, "packed": run, "dequantized": run / "artifacts" / "hf"}
+    check_equal([sample["model"] for sample in samples["texts"]], list(models), "models")
+    for sample in samples["texts"]:
+        made = shop.run("generate", models[sample["model"]], "--prompt", prompt, "--tokens", "48", "--json",
+                        ranks=0).must_end_with(0).json
+        check_equal((sample["text"], sample["tokens"], sample["ended"]), (made["text"], made["tokens"], made["ended"]),
+                    sample["model"])
+    shown = {pre.get("data-key"): pre.text for pre in parsed(run / "report.html").iter("pre") if pre.get("data-key")}
+    check_equal(len(shown), 4, "texts of the page")
+    markdown = shop.run("report", run, "--markdown", ranks=0).must_end_with(0).out
+    check("\n    " + prompt.replace("\n", "\n    ") in markdown, f"the prompt is not in:\n{markdown[:3000]}")
+    for key, text in shown.items():
+        check_equal(plain(text), plain(at(report, key)), key)
+
+
+def plain(text):
+    """Without the letters that a page cannot show."""
+    return "".join(letter for letter in text or "" if letter == "\n" or (letter.isprintable() and letter != "\ufffd"))
+
+
+def a_prompt_that_does_not_fit_is_refused_at_once(shop):
+    refused = shop.run(*shop.quick("long-prompt", report__sample_prompt=500 * "x"), ranks=1).must_end_with(64)
+    check("report.sample_prompt has" in refused.err and "==> prepare" not in refused.err, refused.err)
+
+
 def markup_in_names_stays_text(shop):
     run = shop.folder / "hostile"
     shutil.copytree(compressed(shop), run)
@@ -170,6 +258,10 @@ def markup_in_names_stays_text(shop):
             line["host"] = HOSTILE
         elif line["kind"] == "provenance" and line["key"] == "data":
             line["value"][0]["path"] = HOSTILE
+        elif line["kind"] == "provenance" and line["key"] == "samples":
+            line["value"]["prompt"] = line["value"]["texts"][0]["text"] = line["value"]["texts"][1]["model"] = HOSTILE
+        elif line["kind"] == "provenance" and line["key"] == "results":
+            line["value"]["speed"]["processor"] = HOSTILE
         elif line["kind"] == "provenance" and line["key"] == "source":
             line["value"][HOSTILE] = HOSTILE
 
@@ -275,7 +367,9 @@ if __name__ == "__main__":
     main([a_job_leaves_a_page_and_says_where, a_rejected_run_has_its_page_too,
           every_figure_of_the_page_is_that_of_the_json, the_layers_of_the_page_are_those_of_the_json,
           the_trits_of_the_page_are_those_of_the_packed_file, the_page_is_the_same_again_and_goes_where_it_is_asked_to,
-          tables_for_other_programs_hold_the_same_figures, markup_in_names_stays_text,
+          tables_for_other_programs_hold_the_same_figures, the_speed_gate_shows_one_measurement_everywhere,
+          a_speed_that_cannot_be_measured_is_not_made_up, samples_are_what_generate_writes,
+          a_prompt_that_does_not_fit_is_refused_at_once, markup_in_names_stays_text,
           a_journal_that_was_cut_off_is_shown_as_far_as_it_goes, watching_a_finished_run_ends_at_once_with_its_code,
           a_run_is_watched_while_it_works_and_to_its_end, a_run_that_was_stopped_gives_its_code,
           runs_lists_every_run_with_its_figures])

@@ -16,8 +16,8 @@ SOLVED_AND_TUNED = {"quantization__solver": "compensated", "blockwise__enabled":
                     "target__like": "int3", "allocation__formats": "[ternary, int2, int3, int4]",
                     "allocation__samples": 4, "training__polish_tokens": 8 * 1024}
 STAGES = ["load the model", "prepare the text", "measure the original", "calibrate", "allocate bits", "quantize",
-          "tune blocks", "fine-tune", "polish the scales", "pack", "measure what was packed", "check the handoff",
-          "judge and publish"]
+          "tune blocks", "fine-tune", "polish the scales", "pack", "measure what was packed", "generate text",
+          "check the handoff", "judge and publish"]
 
 
 def arguments_of(shop, run, **settings):
@@ -86,7 +86,8 @@ def outcome_of(run):
     folder = run / "artifacts"
     metadata = json.loads((folder / "compression_metadata.json").read_text(encoding="utf-8"))
     results = next(line["value"] for line in reversed(journal(run, "provenance")) if line["key"] == "results")
-    figures = {**results, "fine_tuning": {**(results.get("fine_tuning") or {}), "seconds": None}}
+    figures = {**results, "speed": None,  # of a clock
+               "fine_tuning": {**(results.get("fine_tuning") or {}), "seconds": None}}
     return {"storages": storages(folder / PACKED), "figures": figures, "passed": metadata["success"]}
 
 

@@ -7,8 +7,8 @@ import os
 import random
 import time
 
-from driving import check, main
-from interrupting import (SOLVED_AND_TUNED, STAGES, Reference, arguments_of, must_come_to, signal_rank, wait_for_stage,
+from driving import check, check_equal, main
+from interrupting import (SOLVED_AND_TUNED, STAGES, Reference, arguments_of, journal, must_come_to, signal_rank, wait_for_stage,
                           wait_until_gone)
 
 KILLS = int(os.environ.get("TERCET_KILLS", "50"))
@@ -40,6 +40,8 @@ class Campaign:
                 break  # it was faster than the dice, and is complete
         self.shop.run(*command, ranks=self.ranks).must_end_with(0)
         must_come_to(run, self.reference.outcome, f"run {self.runs} on {self.ranks} ranks")
+        speeds = {line["value"] for line in journal(run, "metric") if line["name"] == "speed/packed/decode"}
+        check_equal(len(speeds), 1, f"run {self.runs} on {self.ranks} ranks: measurements of the speed")
 
     def killed(self, run, command, attempt, stage):
         job = self.shop.start(command, self.ranks)

@@ -7,6 +7,8 @@
 #include <functional>
 #include <limits>
 
+#include "gate/sample_speed.hpp"
+
 namespace tercet {
 namespace {
 
@@ -27,6 +29,7 @@ Measurements good() {
   measured.perplexity_before = 10.0;
   measured.perplexity_after = 11.0;
   measured.agreement = 0.999;
+  measured.speed = test::sample_speed();
   measured.gradient_flow = true;
   measured.gradient_flow_evidence = "57 of 57 tensors";
   measured.handoff = true;
@@ -58,7 +61,7 @@ TEST(Gates, AllPassForAGoodModelInTheOrderOfTheDocument) {
     names.push_back(result.name);
   }
   EXPECT_EQ(names, (std::vector<std::string>{"compression", "sparsity", "accuracy", "perplexity", "agreement",
-                                             "gradient_flow", "handoff"}));
+                                             "speedup", "gradient_flow", "handoff"}));
 }
 
 TEST(Gates, NothingMeasuredPassesNothing) {
@@ -185,6 +188,67 @@ TEST(PerplexityGate, AllowsExactlyItsThreshold) {
 TEST(AgreementGate, WantsAlmostEveryPosition) {
   EXPECT_EQ(judged("agreement", [](auto& m) { m.agreement = 0.995; }).verdict, "pass");
   EXPECT_EQ(judged("agreement", [](auto& m) { m.agreement = 0.9949; }).verdict, "fail");
+}
+
+TEST(SpeedupGate, ComparesWithTheFasterFormOfTheOriginalUnlessToldOtherwise) {
+  GatesSection rules;
+  const auto value = [&](const std::string& baseline) {
+    rules.speedup_baseline = baseline;
+    return judged(
+               "speedup", [](auto&) {}, rules)
+        .value;
+  };
+  EXPECT_EQ(value("faster"), 3.0);  // 1200 / 400; bf16 is the slower one here
+  EXPECT_EQ(value("fp32"), 3.0);
+  EXPECT_EQ(value("bf16"), 4.0);
+  rules.speedup_baseline = "faster";
+  const auto swapped = [](auto& m) { m.speed->bf16.median = 600; };
+  EXPECT_EQ(judged("speedup", swapped, rules).value, 2.0);
+}
+
+TEST(SpeedupGate, WantsTwiceTheSpeedAndOnlyWarnsByItself) {
+  EXPECT_EQ(judged("speedup", [](auto& m) { m.speed->packed.median = 800; }).verdict, "pass");
+  Measurements measured = good();
+  measured.speed->packed.median = 799;
+  const Verdict verdict = judge({}, measured);
+  EXPECT_EQ(gate(verdict, "speedup").verdict, "fail");
+  EXPECT_EQ(gate(verdict, "speedup").severity, "warn");
+  EXPECT_EQ(gate(verdict, "speedup").comparison, ">= 2");
+  EXPECT_TRUE(verdict.passed);
+  GatesSection rules;
+  rules.speedup.severity = "fail";
+  EXPECT_FALSE(judge(rules, measured).passed);
+}
+
+TEST(SpeedupGate, SaysWhatWasMeasuredWhereAndWhetherFromTheCache) {
+  const auto evidence = [](const std::function<void(Measurements&)>& change) {
+    return judged("speedup", change).evidence;
+  };
+  const std::string in_cache = evidence([](auto&) {});
+  for (const char* part : {"1200.0 tokens/s (1100.0 to 1250.0) packed", "400.0 tokens/s (390.0 to 410.0) in fp32",
+                           "300.0 tokens/s (290.0 to 310.0) in bf16", "3.00x of fp32, the faster one",
+                           "9 rounds of 64 tokens on Some Processor, kernels avx2, 1 thread;",
+                           "all weights fit into the last-level cache of 32.0 MB"})
+    EXPECT_NE(in_cache.find(part), std::string::npos) << part << " in: " << in_cache;
+  const auto with_cache = [&](std::uint64_t bytes) {
+    return evidence([=](auto& m) { m.speed->last_level_cache = bytes; });
+  };
+  EXPECT_NE(with_cache(1000000).find("those of the original do not"), std::string::npos) << with_cache(1000000);
+  EXPECT_NE(with_cache(1000).find("come from memory"), std::string::npos) << with_cache(1000);
+  EXPECT_NE(with_cache(0).find("is not known"), std::string::npos) << with_cache(0);
+  const std::string on_gpu = evidence([](auto& m) { m.speed->device = "cuda:0"; });
+  EXPECT_NE(on_gpu.find("on Some Processor (cuda:0);"), std::string::npos) << on_gpu;
+}
+
+TEST(SpeedupGate, OfAModelWithoutKernelsIsNotMeasuredAndSaysWhy) {
+  const auto refused = [](auto& m) { m.speed = DecodeSpeed{.refusal = "it is a Conv1D"}; };
+  const GateResult result = judged("speedup", refused);
+  EXPECT_EQ(result.verdict, "fail");
+  EXPECT_TRUE(std::isnan(result.value));
+  EXPECT_EQ(result.evidence, "inference speed was not measured: it is a Conv1D");
+  for (const double bad : {0.0, kNaN, kInfinity})
+    EXPECT_EQ(judged("speedup", [=](auto& m) { m.speed->packed.median = bad; }).verdict, "fail") << bad;
+  EXPECT_EQ(judged("speedup", [](auto& m) { m.speed->fp32.median = m.speed->bf16.median = 0; }).verdict, "fail");
 }
 
 TEST(CheckGates, FailWhenTheCheckFailedAndKeepItsEvidence) {

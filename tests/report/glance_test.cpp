@@ -65,11 +65,12 @@ TEST_F(Watching, JudgesGatesByWhatIsKnownAndSaysSo) {
   RunWatcher watcher(folder());
   const Glance& run = watcher.look();
   EXPECT_EQ(run.name, "named");
-  ASSERT_EQ(run.gates.size(), 7u);
+  ASSERT_EQ(run.gates.size(), 8u);
   EXPECT_FALSE(run.judged);
   const std::string text = picture(run, 120);
   expect_parts(text, {"perplexity       0.0500  <= 0.1          pass so far",
-                      "sparsity         0.3200  0.25 to 0.45    pass so far", "not measured yet"});
+                      "sparsity         0.3200  0.25 to 0.45    pass so far",
+                      "speedup          3.0000  >= 2            pass so far", "not measured yet"});
 }
 
 TEST_F(Watching, ShowsWhatBecameOfARunThatEnded) {

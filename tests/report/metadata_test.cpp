@@ -114,9 +114,23 @@ TEST(Metadata, HoldsWhatTheNextPhaseAsksFor) {
   EXPECT_EQ(metadata.at("timestamp"), "2025-11-24T16:00:00Z");
   EXPECT_EQ(metadata.at("compression_ratios").at("fp16"), 2000000.0 / 524288.0);
   EXPECT_EQ(metadata.at("gates").at("compression").at("verdict"), "pass");
+  EXPECT_EQ(metadata.at("gates").at("speedup").at("value"), 3.0);
+  EXPECT_EQ(metadata.at("more_metrics").at("inference_speedup"), 3.0);
+  EXPECT_EQ(metadata.at("more_metrics").at("decode_tokens_per_second"), 1200.0);
+  EXPECT_EQ(metadata.at("speed").at("processor"), "Some Processor");
   EXPECT_EQ(metadata.at("tasks").at(0).at("task"), "hellaswag");
   EXPECT_EQ(metadata.at("tasks").at(0).at("packed").at("acc_norm"), 0.48);
   EXPECT_FALSE(metadata.at("tasks").at(1).at("before").contains("acc_norm"));
+}
+
+TEST(Metadata, HasNoSpeedWhereNoneWasMeasured) {
+  MetadataInput input;
+  input.results = sample_results();
+  input.results.speed = DecodeSpeed{.refusal = "no kernels"};
+  const auto metadata = compression_metadata(input);
+  for (const char* name : {"inference_speedup", "decode_tokens_per_second", "decode_tokens_per_second_fp32"})
+    EXPECT_TRUE(metadata.at("more_metrics").at(name).is_null()) << name;
+  EXPECT_EQ(metadata.at("speed").at("refusal"), "no kernels");
 }
 
 TEST(Metadata, ListsEveryFileWithItsHashButNotItself) {

@@ -63,6 +63,10 @@ TEST(ResultsTable, ShowsBeforeQuantizedPackedAndGate) {
   expect_contains(line_with("sparsity"), {"30.0 %", "pass (0.25 to 0.45)"});
   expect_contains(line_with("dequantized = packed"), {"99.950 %"});
   expect_contains(line_with("handoff complete"), {"off"});
+  expect_contains(line_with("decoding"), {"1200.0 tokens/s"});
+  expect_contains(line_with("speed-up to fp32"), {"400.0 tokens/s", "3.00x", "pass (>= 2)"});
+  expect_contains(line_with("speed-up to bf16"), {"300.0 tokens/s", "4.00x"});
+  EXPECT_EQ(line_with("speed-up to bf16").find("pass"), std::string::npos);
 }
 
 TEST(ResultsTable, ShowsTasksAndTheGateBesideTheJudgedOne) {
@@ -93,6 +97,15 @@ TEST(ResultsTable, ShowsAFailedGateLoudlyAndAWarningAsSuch) {
   expect_contains(gates_text(gates), {"FAIL     perplexity: ", "warning  accuracy: ", "off      handoff: "});
 }
 
+TEST(ResultsTable, ShowsADashForASpeedThatCouldNotBeMeasured) {
+  RunResults results = sample_results();
+  results.speed = DecodeSpeed{.refusal = "no kernels"};
+  const std::string table = results_table(results, {{"speedup", "fail", "warn", 0, 2, ">= 2", ""}});
+  const std::size_t begin = table.find("\nspeed-up") + 1;
+  expect_contains(table.substr(begin, table.find('\n', begin) - begin), {"-", "warning (>= 2)"});
+  EXPECT_EQ(table.find("tokens/s"), std::string::npos) << table;
+}
+
 TEST(ResultsTable, ShowsADashForWhatWasNotMeasured) {
   const std::string table = results_table({}, {});
   EXPECT_EQ(table.find("nan"), std::string::npos) << table;
@@ -116,6 +129,18 @@ TEST(RunResults, OfARunFromBeforeThereWereTasksAreRead) {
   const RunResults read = results_from_json(object);
   EXPECT_TRUE(read.tasks.empty());
   EXPECT_EQ(read.accuracy_metric, "acc");
+}
+
+TEST(RunResults, HoldTheSpeedOrWhyThereIsNone) {
+  RunResults results = sample_results();
+  auto object = to_json(results);
+  EXPECT_EQ(object.at("speed").at("speedup").at("bf16"), 4.0);
+  results.speed = DecodeSpeed{.refusal = "no kernels"};
+  EXPECT_EQ(results_from_json(to_json(results)).speed->refusal, "no kernels");
+  for (const char* key : {"speed", "speed_baseline"}) object.erase(key);  // of a run before it was measured
+  EXPECT_FALSE(results_from_json(object).speed.has_value());
+  object["speed"] = {{"packed", 7}};
+  EXPECT_THROW(results_from_json(object), StoreError);
 }
 
 TEST(RunResults, ThatLackAFieldAreRefused) {
@@ -162,7 +187,7 @@ TEST_F(ReportOfARun, IsOneJsonObjectWithAllMetrics) {
   EXPECT_EQ(report.at("metrics").size(), 19u);
   EXPECT_EQ(report.at("metrics").at("compression/post_finetune_perplexity"), 21.0);
   EXPECT_EQ(report.at("status").at("state"), "passed");
-  EXPECT_EQ(report.at("gates").size(), 7u);
+  EXPECT_EQ(report.at("gates").size(), 8u);
   EXPECT_EQ(report.at("series").at("training/loss").at("last_value"), 2.25);
   EXPECT_EQ(report.at("layers").at(0).at("rows"), 512);
   EXPECT_EQ(report.at("timing").at("stages").at(0).at("end_s"), 125.0);

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "gate/sample_speed.hpp"
 #include "tercet/report/report.hpp"
 #include "tercet/report/status.hpp"
 
@@ -42,6 +43,7 @@ inline RunResults sample_results() {
   results.gradient_flow = true;
   results.handoff = true;
   results.fine_tuning = FineTuning{500, 1.25, 1800.0};
+  results.speed = sample_speed();
   return results;
 }
 
@@ -59,6 +61,7 @@ inline Verdict sample_verdict() {
   measured.perplexity_before = results.before.perplexity;
   measured.perplexity_after = results.packed.perplexity;
   measured.agreement = results.codec_agreement;
+  measured.speed = results.speed;
   measured.gradient_flow = true;
   measured.gradient_flow_evidence = "57 of 57 tensors got a gradient";
   measured.handoff = true;
@@ -74,9 +77,12 @@ inline void record_sample_run(const std::filesystem::path& folder, bool finished
   for (int step = 1; step <= 30; ++step) {
     run.metric({"training/loss", step, 3.0 / step, "nats"});
     run.metric({"training/tokens_per_second", step, 4000.0 + step, "tokens/s"});
+    run.metric({"training/hidden", step, 0.3 / step, "1"});
   }
   run.metric({"training/held_out_perplexity", 10, 30, "1"});
   run.metric({"training/held_out_perplexity", 20, 21, "1"});
+  for (const auto& [model, rate] : {std::pair("packed", 1200.0), {"fp32", 400.0}, {"bf16", 300.0}})
+    run.metric({std::string("speed/") + model + "/decode", 0, rate, "tokens/s"});
   run.metric({"evaluation/before/perplexity", 0, 20, "1"});
   run.metric({"evaluation/quantized/perplexity", 0, 50, "1"});
   run.metric({"evaluation/packed/perplexity", 0, 21, "1"});
@@ -92,6 +98,28 @@ inline void record_sample_run(const std::filesystem::path& folder, bool finished
   run.provenance(kSolverKey, {{"layers", {{{"name", name}, {"error", 0.2}, {"error_rounding", 0.3}}}},
                               {"fallbacks", {{{"name", name}, {"reason", name}}}}});
   run.provenance(kTritsKey, {{{"name", "model.layers.0." + name}, {"minus", 30}, {"zero", 40}, {"plus", 30}}});
+  run.provenance(kSamplesKey, {{"prompt", "def " + name},
+                               {"prompt_tokens", 2},
+                               {"tokens", 48},
+                               {"texts",
+                                {{{"model", "original"}, {"text", "(a):\n  " + name}, {"tokens", 48}, {"ended", false}},
+                                 {{"model", name}, {"text", "(b)"}, {"tokens", 3}, {"ended", true}}}}});
+  run.provenance(
+      kAllocationKey,
+      {{"target", name},
+       {"sensitivity", "kl"},
+       {"predicted_bytes", 1000},
+       {"written_bytes", 1000},
+       {"predicted_loss", 0.25},
+       {"measured_kl", 0.26},
+       {"predicted_nll_growth", 0.25},
+       {"measured_nll_growth", 0.5},
+       {"layers",
+        {{{"name", "model.layers.0." + name},
+          {"chosen", 1},
+          {"candidates",
+           {{{"format", "int2"}, {"bytes", 1}, {"loss", 1}},
+            {{"format", name}, {"group_size", 128}, {"symmetric", false}, {"bytes", 24576}, {"loss", 0.25}}}}}}}});
   RunStatus status;
   status.stage = "fine-tune";
   status.started = status.updated = unix_time();

@@ -22,6 +22,7 @@ defaults:
     sparsity: {{severity: warn}}
     accuracy: {{severity: warn}}
     perplexity: {{severity: warn}}
+    speedup: {{seconds: 0.2}}
   checkpoint: {{every_steps: {every}}}
 models:
   - {{name: first, path: {model}}}

@@ -184,6 +184,10 @@ struct GatesSection {
   std::string accuracy_metric = "acc";   // acc | acc_norm, of the task
   GateSetting perplexity{"fail", 0.10};  // (after - before) / before
   GateSetting agreement{"fail", 0.995};  // dequantized against packed
+  // Of what a clock says: another job on the node must not turn an artifact away, so it warns by itself.
+  GateSetting speedup{"warn", 2};
+  std::string speedup_baseline = "faster";  // faster | fp32 | bf16: form of the original
+  double speedup_seconds = 5;               // that measuring may take, about
   GateSetting gradient_flow{"fail", 1};
   GateSetting handoff{"fail", 1};
 };
@@ -192,6 +196,11 @@ struct ExportSection {
   std::vector<std::string> formats;  // gguf | hf-bitnet | compressed-tensors
   std::string gguf_type = "auto";    // auto | tq2_0 | tq1_0 | q2_0
   double shard_size_mb = 5000;       // largest safetensors file of an export
+};
+
+struct ReportSection {
+  std::string sample_prompt;        // empty: the beginning of the held-out text
+  std::int64_t sample_tokens = 48;  // 0: no samples
 };
 
 struct DistributedSection {
@@ -257,6 +266,7 @@ struct JobConfig {
   EvaluationSection evaluation;
   GatesSection gates;
   ExportSection exports;
+  ReportSection report;
   DistributedSection distributed;
   WatchdogSection watchdog;
   CheckpointSection checkpoint;

@@ -8,6 +8,7 @@
 
 #include "tercet/comm/communicator.hpp"
 #include "tercet/config/job_config.hpp"
+#include "tercet/gate/decode_speed.hpp"
 
 namespace tercet {
 
@@ -19,6 +20,7 @@ struct Measurements {  // what was measured; nullopt: not measured, the gate can
   std::optional<double> accuracy_before, accuracy_after;         // of gates.accuracy.task where it names one
   std::optional<double> perplexity_before, perplexity_after;
   std::optional<double> agreement;  // top-1, dequantized against packed
+  std::optional<DecodeSpeed> speed;
   std::optional<bool> gradient_flow;
   std::string gradient_flow_evidence;
   std::optional<bool> handoff;
@@ -26,10 +28,11 @@ struct Measurements {  // what was measured; nullopt: not measured, the gate can
 };
 
 struct GateResult {
-  std::string name;      // "compression", "sparsity", "accuracy", "perplexity", "agreement", "gradient_flow", "handoff"
-  std::string verdict;   // "pass", "fail", "off"
-  std::string severity;  // "fail", "warn", "off"
-  double value = 0;      // NaN when not measured
+  // "compression", "sparsity", "accuracy", "perplexity", "agreement", "speedup", "gradient_flow", "handoff"
+  std::string name;
+  std::string verdict;     // "pass", "fail", "off"
+  std::string severity;    // "fail", "warn", "off"
+  double value = 0;        // NaN when not measured
   std::string comparison;  // ">= 6", "<= 0.1", "0.25 to 0.45"
   double threshold = 0;
   std::string evidence;  // a sentence with the figures it rests on

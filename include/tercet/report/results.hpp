@@ -16,6 +16,9 @@ namespace tercet {
 inline constexpr const char* kResultsKey = "results";        // of RunFile::provenance
 inline constexpr const char* kAllocationKey = "allocation";  // with a target: docs/formats.md
 inline constexpr const char* kRoundsKey = "rounds";          // with several rounds: docs/formats.md
+// What the models make of one prompt, the likeliest token each time: {prompt, prompt_tokens, tokens, texts: [{model,
+// text, tokens, ended}]} with the models "original", "packed", "dequantized".
+inline constexpr const char* kSamplesKey = "samples";
 inline constexpr const char* kSolverKey = "solver";  // {layers, fallbacks: [{name, reason}]}, only with a solver
 
 struct Figures {              // of one model on the held-out text; nullopt: not measured
@@ -59,6 +62,8 @@ struct RunResults {
   std::vector<TaskFigures> tasks;
   std::string accuracy_task, accuracy_metric = "acc";  // gates.accuracy.task and .metric; "": next-token accuracy
   std::optional<FineTuning> fine_tuning;               // nullopt: there was none
+  std::optional<DecodeSpeed> speed;                    // nullopt: nobody asked for it
+  std::string speed_baseline = "faster";               // gates.speedup.baseline
 
   std::optional<double> sparsity() const;                               // zeros / ternary weights
   std::optional<double> ratio(const std::string& baseline_name) const;  // "fp32" | "fp16" | "file"
@@ -68,6 +73,8 @@ struct RunResults {
 nlohmann::json to_json(const TaskResult& result);
 nlohmann::json to_json(const TaskFigures& figures);
 nlohmann::json to_json(const std::vector<TaskFigures>& tasks);
+nlohmann::json to_json(const DecodeSpeed& speed);
+DecodeSpeed speed_from_json(const nlohmann::json& object);  // throws json::exception or DataError
 nlohmann::json to_json(const RunResults& results);
 RunResults results_from_json(const nlohmann::json& object);  // throws StoreError when it is not that
 
