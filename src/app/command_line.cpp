@@ -35,9 +35,10 @@ void add_report(CLI::App& app, Invocation& call) {
   command->footer(
       "Example:\n  tercet report runs/demo/compressed\n  tercet report runs/demo/compressed --html demo.html\n"
       "  tercet report runs/demo/compressed --csv layers > layers.csv");
-  command->add_option("path", call.path, "Run folder")->required();
+  command->add_option("path", call.path, "Run folder")->required()->type_name("FOLDER");
   ReportRequest& request = call.report;
-  command->add_option("--html", request.html, "Where the page is written, instead of report.html in the run folder");
+  command->add_option("--html", request.html, "Where the page is written, instead of report.html in the run folder")
+      ->type_name("FILE");
   CLI::Option* csv = command->add_option("--csv", request.show, "Print a table as CSV: layers or metrics")
                          ->check(CLI::IsMember({"layers", "metrics"}));
   command
@@ -58,7 +59,7 @@ void add_report(CLI::App& app, Invocation& call) {
 void add_watch(CLI::App& app, Invocation& call) {
   CLI::App* command = app.add_subcommand("watch", "Watch a run until it ends, and end with its exit code");
   command->footer("Example:\n  tercet watch runs/demo/compressed\n  tercet watch runs/demo/compressed --once --json");
-  command->add_option("path", call.path, "Run folder")->required();
+  command->add_option("path", call.path, "Run folder")->required()->type_name("FOLDER");
   WatchRequest& request = call.watch;
   command->add_flag("--once", request.once, "Show one picture and end, with 0 while the run is under way");
   command->add_option("--interval", request.interval_s, "Seconds between two pictures; 2 on a terminal, otherwise 30")
@@ -119,8 +120,10 @@ void describe(CLI::App& app, Invocation& call) {
                    [](const Invocation& c) { return inspect(c.path); });
   add_file_command(app, call, "verify", "Open every artifact anew and compare them",
                    "tercet verify runs/demo/compressed", [](const Invocation& c) { return verify(c.path); });
-  add_config_command(app, call, "pretrain", "Train a small model from scratch",
-                     "launch/run.sh --command pretrain configs/demo-pretrain.yaml 2", true, &pretrain);
+  add_config_command(
+      app, call, "pretrain", "Train a small model from scratch",
+      "launch/run.sh --command pretrain configs/quick.yaml 2 -- --set model.path= --set output=runs/quick/model", true,
+      &pretrain);
   add_file_command(app, call, "stop", "Ask a running job to save and end; started again, it goes on",
                    "tercet stop runs/demo/compressed", [](const Invocation& c) { return stop(c.path); });
   add_family(app, call);
@@ -130,6 +133,8 @@ void describe(CLI::App& app, Invocation& call) {
   add_file_command(app, call, "runs", "List the runs in a folder and below it", "tercet runs runs",
                    [](const Invocation& c) { return list_runs(c.path); });
   add_dashboard(app, call);
+  add_completion(app, call);
+  add_man(app, call);
 }
 
 }  // namespace

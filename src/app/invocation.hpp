@@ -18,6 +18,7 @@ struct Invocation {
   std::vector<std::string> overrides;
   std::vector<std::string> allowed_changes;
   bool json = false;
+  bool markdown = false;
   PlanRequest plan;
   ReportRequest report;
   WatchRequest watch;
@@ -47,6 +48,10 @@ void add_study(CLI::App& app, Invocation& call);
 void add_evaluate(CLI::App& app, Invocation& call);
 void add_generate(CLI::App& app, Invocation& call);
 void add_bench(CLI::App& app, Invocation& call);
+
+// Commands about the command line (self_commands.cpp).
+void add_completion(CLI::App& app, Invocation& call);
+void add_man(CLI::App& app, Invocation& call);
 
 // Collective. Says what the environment may do to the numbers, also where ranks differ in it.
 void warn_of_environment(Communicator& comm);

@@ -75,11 +75,12 @@ void add_config_command(CLI::App& app, Invocation& call, const std::string& name
   CLI::App* command = app.add_subcommand(name, description);
   command->footer("Example:\n  " + example);
   command->add_option("config", call.path, "YAML file (docs/config.md)")->required();
-  command->add_option("--set", call.overrides, "Override a key: a.b=c (may be repeated)");
+  command->add_option("--set", call.overrides, "Override a key: a.b=c (may be repeated)")->type_name("KEY=VALUE");
   if (name == "compress") {
-    command->add_option(
-        "--allow-changed", call.allowed_changes,
-        "Go on with a started run although this key changed (may be repeated; docs/config.md says which)");
+    command
+        ->add_option("--allow-changed", call.allowed_changes,
+                     "Go on with a started run although this key changed (may be repeated; docs/config.md says which)")
+        ->type_name("KEY");
   }
   add_common(*command, call);
   command->callback([&call, writes_logs, run] {
@@ -90,10 +91,11 @@ void add_config_command(CLI::App& app, Invocation& call, const std::string& name
 void add_plan(CLI::App& app, Invocation& call) {
   CLI::App* command = app.add_subcommand("plan", "Check a job without running it: memory, bytes, time");
   command->footer(
-      "Example:\n  tercet plan configs/ternary.yaml --set model.path=models/mine --world-size 64 --ranks-per-node 8 "
-      "--bandwidth-gbps 100 --latency-us 5");
+      "Example:\n  tercet plan configs/ternary.yaml --set model.path=models/mine --set "
+      "training.global_batch_tokens=16384 "
+      "--world-size 64 --ranks-per-node 8 --bandwidth-gbps 100 --latency-us 5");
   command->add_option("config", call.path, "YAML file (docs/config.md)")->required();
-  command->add_option("--set", call.overrides, "Override a key: a.b=c (may be repeated)");
+  command->add_option("--set", call.overrides, "Override a key: a.b=c (may be repeated)")->type_name("KEY=VALUE");
   PlanRequest& request = call.plan;
   const auto add = [&](const char* name, auto& value, const char* what) {
     return command->add_option(name, value, what);

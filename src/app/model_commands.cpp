@@ -42,21 +42,23 @@ void add_evaluate(CLI::App& app, Invocation& call) {
       "  tercet evaluate models/mine --task hellaswag=hellaswag_val.jsonl --task mmlu=mmlu/test --limit 100");
   EvaluateRequest& request = call.evaluate;
   command->add_option("model", request.model, "Hugging Face folder, run, artifact folder or packed .pt")->required();
-  command->add_option("--data", request.data, "Text to evaluate on");
+  command->add_option("--data", request.data, "Text to evaluate on")->type_name("PATH");
   command->add_option("--task", request.tasks, "NAME=FILE of a task (may be repeated; docs/tasks.md)")
       ->type_name("NAME=FILE");
   command->add_option("--limit", request.limit, "Documents of each file of a task, 0 for all")
       ->check(CLI::Range(0, 1 << 30))
       ->capture_default_str();
-  command->add_option("--samples", request.samples, "Write the scores of each document of the tasks, as JSON lines");
-  command->add_option("--against", request.against,
-                      "Also measure this model, agreement with it and divergence from it");
+  command->add_option("--samples", request.samples, "Write the scores of each document of the tasks, as JSON lines")
+      ->type_name("FILE");
+  command->add_option("--against", request.against, "Also measure this model, agreement with it and divergence from it")
+      ->type_name("PATH");
   command
       ->add_option("--weights", request.weights,
                    "How an artifact is multiplied: packed (with int8 inputs), dense (dequantized first), or auto")
       ->check(CLI::IsMember({"auto", "packed", "dense"}))
       ->capture_default_str();
-  command->add_option("--tokenizer", request.tokenizer, "Tokenizer folder, if not the model's own");
+  command->add_option("--tokenizer", request.tokenizer, "Tokenizer folder, if not the model's own")
+      ->type_name("FOLDER");
   command->add_option("--sequence-length", request.sequence_length, "Tokens of one window")
       ->check(CLI::Range(2, 1 << 20))
       ->capture_default_str();
@@ -81,7 +83,8 @@ void add_generate(CLI::App& app, Invocation& call) {
   };
   command->add_option("model", request.model, "Hugging Face folder, run, artifact folder or packed .pt")->required();
   command->add_option("--prompt", request.prompt, "Text to go on from")->required();
-  command->add_option("--tokenizer", request.tokenizer, "Tokenizer folder, if not the model's own");
+  command->add_option("--tokenizer", request.tokenizer, "Tokenizer folder, if not the model's own")
+      ->type_name("FOLDER");
   add("--tokens", request.tokens, "Tokens to add, at most")->check(CLI::Range(1, 1 << 20));
   add("--temperature", request.temperature, "0: always the likeliest token")->check(CLI::Range(0.0, 100.0));
   add("--top-k", request.top_k, "Choose among so many of the likeliest; 0: all")->check(CLI::Range(0, 1 << 30));
@@ -110,7 +113,7 @@ void add_bench(CLI::App& app, Invocation& call) {
     command->add_option(name, value, what)->capture_default_str()->check(CLI::Range(1, 1 << 20));
   };
   command->add_option("model", request.model, "Run, artifact folder, packed .pt or Hugging Face folder")->required();
-  command->add_option("--against", request.against, "Also this model, in fp32 and in bf16");
+  command->add_option("--against", request.against, "Also this model, in fp32 and in bf16")->type_name("PATH");
   add("--prompt-tokens", request.prompt_tokens, "Tokens of the prompt");
   add("--new-tokens", request.new_tokens, "Tokens generated after it");
   add("--repetitions", request.repetitions, "Repetitions, of which the median is shown");

@@ -3,12 +3,14 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
 #include <set>
 
 #include "config/config_file.hpp"
 #include "config/print.hpp"
 #include "config/schema.hpp"
 #include "tercet/base/file.hpp"
+#include "tercet/config/keys.hpp"
 
 namespace tercet {
 namespace {
@@ -68,6 +70,18 @@ TEST(Schema, EveryKeyIsUniqueLiesInADescribedSectionAndIsExplained) {
 
 TEST(Schema, EveryDefaultIsAllowed) {
   EXPECT_EQ(mistakes(to_yaml(JobConfig{})), "");
+}
+
+TEST(Keys, NameEveryKeyWithItsChoices) {
+  const std::vector<ConfigKey> keys = config_keys();
+  EXPECT_EQ(keys.size(), job_rows().size());
+  std::map<std::string, ConfigKey> by_name;
+  for (const ConfigKey& key : keys) by_name[key.key] = key;
+  EXPECT_EQ(by_name.at("training.enabled").choices, (std::vector<std::string>{"true", "false"}));
+  EXPECT_EQ(by_name.at("gates.compression.baseline").choices, (std::vector<std::string>{"fp32", "fp16", "file"}));
+  EXPECT_TRUE(by_name.at("export.formats").choices.empty());  // a list: one of them is no value
+  EXPECT_TRUE(by_name.at("model.path").path);
+  EXPECT_FALSE(by_name.at("name").path);
 }
 
 TEST(Reference, PageInTheDocsIsUpToDate) {

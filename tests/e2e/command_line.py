@@ -4,7 +4,8 @@ import json
 
 from driving import QUICK, check, check_equal, main, sets
 
-COMMANDS = ("compress", "plan", "evaluate", "inspect", "verify", "pretrain", "stop", "family", "study", "report", "watch", "runs")
+COMMANDS = ("compress", "plan", "evaluate", "inspect", "verify", "pretrain", "stop", "family", "study", "report", "watch", "runs",
+            "dashboard", "completion", "man")
 
 
 def the_help_of_every_command_shows_an_example(shop):

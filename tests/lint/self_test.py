@@ -1,8 +1,10 @@
 """The lint checks find what they are for: a check that cannot fail says nothing."""
 
+import pathlib
 import unittest
 
 import check_includes
+import check_links
 import check_paths
 import function_length
 
@@ -83,6 +85,21 @@ class Paths(unittest.TestCase):
         self.assertTrue(list(check_paths.findings_in('open("/home/someone/x")', "f")))
         self.assertTrue(list(check_paths.findings_in("see /root/main", "f")))
         self.assertFalse(list(check_paths.findings_in("../home/x  $HOME/root/x  a/home/b  https://h/home/x", "f")))
+
+
+class Links(unittest.TestCase):
+    def wrong(self, text):
+        files = {pathlib.Path("docs/b.md"): "# One `two.md`: three\n## Same\n## Same\n```sh\n# not a heading\n```\n",
+                 pathlib.Path("docs/c.png"): ""}
+        return len(list(check_links.findings_in(pathlib.Path("docs/a.md"), "# Here\n" + text, files.get)))
+
+    def test_links_and_anchors_that_lead_somewhere_are_allowed(self):
+        self.assertEqual(self.wrong("[x](b.md) [x](b.md#one-twomd-three) [x](#here) [x](b.md#same-1) ![x](c.png)"), 0)
+        self.assertEqual(self.wrong("[x](https://host/nowhere.md#no) `[x](no.md)`\n```text\n[x](no.md)\n```\n"), 0)
+
+    def test_missing_files_and_headings_are_found(self):
+        for text in ("[x](no.md)", "[x](b.md#two)", "[x](#there)", "[x](b.md#not-a-heading)", '<img src="no.png" alt="">'):
+            self.assertEqual(self.wrong(text), 1, text)
 
 
 if __name__ == "__main__":
