@@ -10,7 +10,8 @@ namespace tercet::page {
 namespace {
 
 constexpr double kHeight = 236;
-constexpr double kLeft = 50, kRight = 10, kTop = 24, kBottom = 34;
+constexpr double kLeft = 58, kRight = 10, kTop = 24, kBottom = 34;
+constexpr double kLetter = 8.4;  // the width of a letter in the widest common font, at the size that phones get
 constexpr std::size_t kMostPoints = 600;
 
 // Where values lie in the picture.
@@ -43,8 +44,10 @@ Html rules(const Frame& frame, const XyChart& chart) {
   }
   const double bottom = kHeight - kBottom;
   for (const double tick : frame.x.ticks(6)) {
+    const std::string label = short_number(tick);
+    const double furthest = kWidth - 0.5 * kLetter * static_cast<double>(label.size());
     html += line_from(frame.across(tick), bottom, frame.across(tick), bottom + 4, "axis");
-    html += text_at(frame.across(tick), bottom + 17, "middle", short_number(tick));
+    html += text_at(std::min(frame.across(tick), furthest), bottom + 17, "middle", label);
   }
   html += line_from(kLeft, bottom, kWidth - kRight, bottom, "axis");
   html += text_at(2, 12, "start", chart.y_label + (frame.y.is_log() ? " (log scale)" : ""));
@@ -132,7 +135,7 @@ std::string svg_file(const XyChart& chart) {
 Html tracks(const std::vector<Track>& rows, double low, double high) {
   if (rows.empty() || !is_drawable(low) || !is_drawable(high) || !(high > low)) return {};
   constexpr double kRow = 33;
-  constexpr std::size_t kRoom = 56;  // letters of a row
+  constexpr auto kRoom = static_cast<std::size_t>(kWidth / kLetter);  // letters of a row
   Html html;
   double y = 0;
   for (const Track& row : rows) {
