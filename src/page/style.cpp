@@ -94,6 +94,7 @@ th.n:last-child, td.n:last-child { padding-right: 2px; }
 .gates li { display: grid; grid-template-columns: 84px minmax(0, 200px) minmax(0, 1fr); gap: 2px 14px; padding: 8px 0;
   border-bottom: 1px solid var(--line); }
 .gates li:last-child { border-bottom: 0; }
+.gates .what { overflow-wrap: anywhere; }
 .gates .what b { display: block; font-weight: 600; }
 .gates .what span { color: var(--soft); font-size: 13px; font-variant-numeric: tabular-nums; }
 .gates p { margin: 0; font-size: 14px; }
