@@ -5,7 +5,7 @@
 #   --preset NAME     CMake preset to build (release; see CMakePresets.json)
 #   --no-tests        build the program alone, not the test programs
 #   --test-python     also what tests need beside the programs: .venv-test, with the Python packages that the parity
-#                     tests compare with, and, as root, Slurm's daemons
+#                     tests compare with, and, as root, Slurm's daemons and, on Debian, a browser (131 MB to fetch)
 #   --no-cuda         build for CPU ranks only, though a CUDA toolkit is there
 #   --fuzz            also install clang with its fuzzing runtime, for tests/fuzz/run.sh
 #   --target NAME     build only this target (may be repeated)
@@ -57,10 +57,15 @@ packages_wanted() { # OPERATING_SYSTEM -> one name a line
     openmpi-bin libopenmpi-dev libhdf5-openmpi-dev libyaml-cpp-dev libspdlog-dev libcli11-dev \
     nlohmann-json3-dev libpcre2-dev libutf8proc-dev libsentencepiece-dev libzstd-dev zlib1g-dev libssl-dev libxxhash-dev libcpp-httplib-dev libgtest-dev
   ((with_tests == 0)) || echo shellcheck
-  # The Slurm tests start its daemons as root. Where there is a Slurm, theirs or another version, it is left as it is.
-  ((with_test_python == 0 || EUID != 0)) || have sinfo ||
-    printf '%s\n' munge slurmctld slurmd slurm-client slurm-wlm-basic-plugins
+  ((with_test_python == 0 || EUID != 0)) || test_packages "$1"
   ((with_fuzz == 0)) || clang_packages "$1"
+}
+
+test_packages() { # OPERATING_SYSTEM
+  # The Slurm tests start its daemons as root. Where there is a Slurm, theirs or another version, it is left as it is.
+  have sinfo || printf '%s\n' munge slurmctld slurmd slurm-client slurm-wlm-basic-plugins
+  # Ubuntu's chromium is a snap, which does not see the tests' folders.
+  [[ $1 != debian* ]] || have chromedriver || printf '%s\n' chromium chromium-driver
 }
 
 # Clang brings libFuzzer and the sanitizers' runtime with it or in a package of their own.

@@ -3,7 +3,7 @@
 #
 # Usage: launch/test.sh [arguments of ctest]
 # Examples: launch/test.sh                    everything (gpu tests only where there is a GPU)
-#           launch/test.sh -L unit            one label: unit, mpi, parity, e2e, fault, slurm, lint or gpu
+#           launch/test.sh -L unit            one label: unit, mpi, parity, e2e, browser, fault, slurm, lint or gpu
 #           launch/test.sh -R tokenizer       tests by name
 #           TERCET_PRESET=asan launch/test.sh -L unit     another build
 set -euo pipefail

@@ -5,6 +5,7 @@ Its tests are functions whose names are sentences. It prints a PASS, FAIL or ski
 1, or 77 when everything was skipped. Only Python's standard library is needed.
 """
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -70,6 +71,7 @@ class Workshop:
                                 CUDA_VISIBLE_DEVICES="")  # on_gpu.py alone takes it away
         # Open MPI's session folder: its sockets' paths must be short.
         self.environment.setdefault("TMPDIR", "/tmp")
+        self.at_end = contextlib.ExitStack()  # what tests share and must be ended, such as a browser
 
     def command(self, arguments, ranks):
         start = [*self.mpirun, "-n", str(ranks)] if ranks else []
@@ -181,7 +183,8 @@ def main(tests):
     folder = tempfile.mkdtemp(prefix="tercet-test-")
     try:
         shop = Workshop(program, mpirun, folder)
-        words = [outcome(test, shop) for test in chosen]
+        with shop.at_end:
+            words = [outcome(test, shop) for test in chosen]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print(f"{words.count('PASS')} passed, {words.count('FAIL')} failed, {words.count('skipped')} skipped")

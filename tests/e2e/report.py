@@ -11,7 +11,8 @@ import xml.etree.ElementTree as xml
 
 from driving import Skipped, check, check_equal, digests, main, status_of
 
-HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>&amp; \u202e"
+# Should a browser ever run it, window.hostile says so.
+HOSTILE = "<script>hostile=1</script>\"'><img src=x onerror=hostile=2>&amp; \u202e"
 
 
 def compressed(shop):
@@ -240,9 +241,9 @@ def a_prompt_that_does_not_fit_is_refused_at_once(shop):
     check("report.sample_prompt has" in refused.err and "==> prepare" not in refused.err, refused.err)
 
 
-def markup_in_names_stays_text(shop):
-    run = shop.folder / "hostile"
-    shutil.copytree(compressed(shop), run)
+def poisoned(run, copy):
+    """A copy of a run with markup in all the names that a page shows."""
+    shutil.copytree(run, copy)
 
     def poison(line):
         if line["kind"] == "layers":
@@ -265,10 +266,15 @@ def markup_in_names_stays_text(shop):
         elif line["kind"] == "provenance" and line["key"] == "source":
             line["value"][HOSTILE] = HOSTILE
 
-    changed_journal(run, poison)
-    config = run / "config.resolved.yaml"
+    changed_journal(copy, poison)
+    config = copy / "config.resolved.yaml"
     lines = [line for line in config.read_text(encoding="utf-8").splitlines() if not line.startswith("name:")]
     config.write_text("\n".join([f"name: {json.dumps(HOSTILE)}", *lines]) + "\n", encoding="utf-8")
+    return copy
+
+
+def markup_in_names_stays_text(shop):
+    run = poisoned(compressed(shop), shop.folder / "hostile")
     shop.run("report", run, ranks=0).must_end_with(0)
     tree = parsed(run / "report.html")
     loads_and_runs_nothing(tree)
