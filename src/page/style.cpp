@@ -87,6 +87,7 @@ th, td { padding: 5px 14px 5px 0; text-align: left; vertical-align: top; border-
 th { font-weight: 500; }
 thead th { color: var(--soft); font-size: 13px; border-bottom-color: var(--soft); white-space: nowrap; }
 tbody th { overflow-wrap: anywhere; min-width: 120px; }
+td:not(.n) { min-width: 84px; }
 tbody tr:last-child th, tbody tr:last-child td { border-bottom: 0; }
 .n { text-align: right; white-space: nowrap; }
 th.n:last-child, td.n:last-child { padding-right: 2px; }

@@ -56,9 +56,15 @@ TEST(ShortNumber, IsReadAtAGlance) {
 }
 
 TEST(XyChart, DrawsALineThroughItsPoints) {
-  // The plot area is 50 to 390 across and 24 to 202 down; five hundredths of air above and below the values.
+  // The plot area is 58 to 390 across and 24 to 202 down; five hundredths of air above and below the values.
   const std::string svg = xy_chart(chart_of({{0, 0}, {1, 1}})).markup();
-  EXPECT_NE(svg.find("d=\"M50.0 193.9L390.0 32.1\""), std::string::npos) << svg;
+  EXPECT_NE(svg.find("d=\"M58.0 193.9L390.0 32.1\""), std::string::npos) << svg;
+}
+
+TEST(XyChart, KeepsTheLastLabelInTheDrawing) {
+  // Four letters of 8.4, of which half stand on the right of the middle: 400 - 16.8.
+  const std::string svg = xy_chart(chart_of({{0, 0}, {1000, 1}})).markup();
+  EXPECT_NE(svg.find("<text x=\"383.2\" y=\"219.0\" text-anchor=\"middle\">1000</text>"), std::string::npos) << svg;
 }
 
 TEST(XyChart, BreaksTheLineAtWhatIsNotFinite) {
