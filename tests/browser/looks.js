@@ -8,12 +8,21 @@ function visibleTexts() {
     const parent = node.parentElement;
     if (!node.data.trim() || ['SCRIPT', 'STYLE', 'NOSCRIPT', 'TITLE', 'OPTION'].includes(parent.tagName)) continue;
     if (!parent.checkVisibility({visibilityProperty: true, opacityProperty: true})) continue;
-    const range = document.createRange();
-    range.selectNodeContents(node);
-    const boxes = [...range.getClientRects()].filter(box => box.width > 0);
-    if (boxes.length) found.push({parent, boxes, words: node.data.trim().slice(0, 60)});
+    const boxes = boxesOf(node, getComputedStyle(parent).whiteSpace.startsWith('pre'));
+    if (boxes.length) found.push({parent, boxes, letters: node.data.trim().length, words: node.data.trim().slice(0, 60)});
   }
   return found;
+}
+
+// Of each line; of each word where spaces are kept, since those at the end of a line hang out of it unseen.
+function boxesOf(node, byWords) {
+  const parts = byWords ? [...node.data.matchAll(/\S+/g)].map(word => [word.index, word.index + word[0].length]) : [[0, node.length]];
+  const range = document.createRange();
+  return parts.flatMap(([begin, end]) => {
+    range.setStart(node, begin);
+    range.setEnd(node, end);
+    return [...range.getClientRects()].filter(box => box.width > 0);
+  });
 }
 
 const place = element => element.tagName.toLowerCase() + (element.id ? '#' + element.id : '') +
@@ -45,6 +54,16 @@ function cutTexts() {
   return faults;
 }
 
+// A column that is so narrow that nobody reads it.
+function slivers() {
+  const faults = [];
+  for (const {parent, boxes, letters, words} of visibleTexts()) {
+    const lines = new Set(boxes.map(box => Math.round(box.top))).size;
+    if (lines > 3 && letters < 5 * lines) faults.push(`"${words}" stands in ${lines} lines in ${place(parent)}`);
+  }
+  return faults;
+}
+
 // In a drawing: text outside it, which is cut, and text on other text.
 function drawingFaults() {
   const faults = [];
@@ -68,7 +87,7 @@ function drawingFaults() {
 }
 
 function layoutFaults() {
-  const faults = [...cutTexts(), ...drawingFaults()];
+  const faults = [...cutTexts(), ...slivers(), ...drawingFaults()];
   const width = document.documentElement.scrollWidth;
   if (width > innerWidth) faults.push(`the page is ${width} pixels wide`);
   if (!visibleTexts().length) faults.push('nothing is seen');

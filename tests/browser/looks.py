@@ -38,8 +38,9 @@ def must_look_right(browser, what):
 
 
 def must_be_quiet(browser, addresses, what):
-    """No word on the console, and no request beyond those that begin with one of the addresses."""
+    """No word on the console, no request beyond those that begin with one of the addresses, and no name that runs."""
     said = browser.complaints()
     check(not said, f"{what}: the console says {said[:5]}")
     asked = [url for url in browser.requests() if not url.startswith(tuple(addresses))]
     check(not asked, f"{what} asks for {asked[:5]}")
+    check(not browser.script("return window.hostile"), f"{what}: a name has run as a script")

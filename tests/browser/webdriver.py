@@ -61,6 +61,8 @@ class Browser:
                 "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
                 "timeouts": {"script": PATIENCE_S * 1000, "pageLoad": PATIENCE_S * 1000}}}})["sessionId"]
             self.media()
+            # Names with markup want to open a dialog; should anything of them ever run, window.hostile says so.
+            self.devtools("Page.addScriptToEvaluateOnNewDocument", source="window.alert = () => { window.hostile = true; };")
             self.open("about:blank")
             self.requests()  # those of the browser's own first page
         except BaseException:
