@@ -24,9 +24,9 @@ MOST_GROWTH = 150e6  # bytes of resident memory beyond those of a server that ha
 class Server:
     """`tercet dashboard`, running."""
 
-    def __init__(self, shop, folder, *options):
+    def __init__(self, shop, folder, *options, port=0):
         self.folder = folder
-        words = [str(shop.program), "dashboard", str(folder), "--port", "0", *map(str, options)]
+        words = [str(shop.program), "dashboard", str(folder), "--port", str(port), *map(str, options)]
         self.process = subprocess.Popen(words, env=shop.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True)
         self.address = None
@@ -66,8 +66,8 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(shop, folder, *options):
-    server = Server(shop, folder, *options)
+def serving(shop, folder, *options, port=0):
+    server = Server(shop, folder, *options, port=port)
     try:
         yield server
     finally:
