@@ -56,7 +56,7 @@ Html speed_part(const RunView& run) {
        {"slowest"},
        {"fastest"},
        {"read per token"},
-       {"packed is faster by"}},
+       {"faster by"}},
       {speed_row("packed", "packed", speed, speed.packed), speed_row("original, fp32", "fp32", speed, speed.fp32),
        speed_row("original, bf16", "bf16", speed, speed.bf16)});
   const std::string about = std::to_string(speed.rounds) + " rounds in turns, " + std::to_string(speed.new_tokens) +

@@ -22,6 +22,7 @@ NOT_RUN = {
     "builds": "compiles for minutes",
     "slurm": "needs a Slurm; tests/slurm submits the same scripts to one of its own",
     "measures": "takes minutes of an idle machine or a GPU",
+    "server": "needs a server of another program; parity.mlflow starts one",
     "serves": "runs until it is stopped; its own end-to-end test starts it",
 }
 
