@@ -25,7 +25,7 @@ std::string value_of(const OptionDescription& option) {
   for (const std::string& choice : option.choices) text += (text.empty() ? "" : ", ") + as_code(choice);
   if (text.empty()) text = option.value;
   if (!option.range.empty()) text += ", " + option.range;
-  return option.repeated ? text + ", repeated" : text;
+  return option.repeated ? text + " ..." : text;
 }
 
 std::string option_row(const OptionDescription& option) {

@@ -47,14 +47,13 @@ std::string limits(const OptionDescription& option) {
   for (const std::string& choice : option.choices) text += (text.empty() ? "" : ", ") + bold(choice);
   text += roff(option.range);
   if (!option.usual.empty()) text += (text.empty() ? "by default " : "; by default ") + roff(option.usual);
-  if (option.repeated) text += text.empty() ? "may be repeated" : "; may be repeated";
   return text;
 }
 
 std::string item(const OptionDescription& option) {
   std::string text = ".TP\n";
   for (const std::string& name : option.names) text += (&name == &option.names.front() ? "" : ", ") + bold(name);
-  if (!option.value.empty()) text += " " + cursive(option.value);
+  if (!option.value.empty()) text += " " + cursive(option.value) + (option.repeated ? " ..." : "");
   const std::string known = limits(option);
   return text + "\n" + roff(option.sentence) + (known.empty() ? "" : " (" + known + ")") + ".\n";
 }

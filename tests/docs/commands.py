@@ -12,7 +12,7 @@ from workplace import Workplace
 MAKES_THE_RUN = {"README.md", "docs/tutorial.md"}
 # The status of a command that fails does not tell which one it was.
 PROLOGUE = 'set -eEuo pipefail; trap \'echo "line $LINENO ended with $?: $BASH_COMMAND" >&2\' ERR; source "$1"'
-NAMES_OF_FILES = (".yaml", ".md", ".json", ".jsonl", ".h5", ".safetensors", ".gguf")
+NAMES_OF_FILES = (".yaml", ".md", ".html", ".json", ".jsonl", ".h5", ".safetensors", ".gguf")
 NAMES_OF_KEYS = re.compile(r"[a-z_]+(\.[a-z_]+)+")
 
 
@@ -41,9 +41,14 @@ def run_python(work, page, blocks):
 
 def load_configuration(work, page, block):
     text = "\n".join(block.lines) + "\n"
+    # Beside the recipes, which a configuration may name.
+    (work.folder / "configs" / "page.yaml").write_text(text, encoding="utf-8")
     (work.folder / "page.yaml").write_text(text, encoding="utf-8")
-    command = ["tercet", "family", "page.yaml", "--list"]
-    if not re.search(r"^models:", text, re.MULTILINE):
+    if re.search(r"^models:", text, re.MULTILINE):
+        command = ["tercet", "family", "page.yaml", "--list"]
+    elif re.search(r"^(rows|vary):", text, re.MULTILINE):
+        command = ["tercet", "study", "configs/page.yaml", "--summary", "--set", "model.path=models/my-model"]
+    else:
         command = ["tercet", "plan", "page.yaml", "--set", "model.path=models/my-model", "--set", "output=runs/checked"]
         if "sources:" not in text:
             command += ["--set", "data.sources=[text/*.txt]"]

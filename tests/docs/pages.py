@@ -22,8 +22,7 @@ NOT_RUN = {
     "builds": "compiles for minutes",
     "slurm": "needs a Slurm; tests/slurm submits the same scripts to one of its own",
     "measures": "takes minutes of an idle machine or a GPU",
-    "server": "needs a server of another program; parity.mlflow starts one",
-    "serves": "runs until it is stopped; its own end-to-end test starts it",
+    "elsewhere": "is typed on another machine, or talks to one",
 }
 
 Block = collections.namedtuple("Block", "language about first lines")  # first: number of the line behind the fence

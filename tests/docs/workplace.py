@@ -59,13 +59,33 @@ def write_tasks(folder):
         (folder / name / "knots_test.csv").write_text("".join(f"Which knot is {i}?,a,b,c,d,{'ABCD'[i % 4]}\n" for i in range(8)))
 
 
+# `tercet` as the pages find it: SMALL behind the arguments of what trains, one seed in a study, three seconds for what
+# serves until it is stopped, and a run that is at work while it is asked to stop.
+PROGRAM = """#!/bin/sh
+case $1 in
+  compress | pretrain) set -- "$@" SETTINGS ;;
+  study) set -- "$@" --set seeds=[1] --set control=false ;;
+  dashboard)
+    code=0
+    timeout -s INT 3 PROGRAM "$@" || code=$?
+    [ $code = 124 ] && exit 0
+    exit $code ;;
+  stop)
+    code=0
+    mkdir "$2/.pretrain.tmp"
+    PROGRAM "$@" || code=$?
+    rm -r "$2/.pretrain.tmp"
+    exit $code ;;
+esac
+exec PROGRAM "$@"
+"""
+
+
 def write_program(folder, program):
-    """`build/release/tercet`: the program under test, with SMALL behind the arguments of what trains."""
     shim = folder / "build" / "release" / "tercet"
     shim.parent.mkdir(parents=True)
     settings = " ".join(f"--set {key}={value}" for key, value in SMALL.items())
-    shim.write_text(f"#!/bin/sh\ncase $1 in\n  *-h*) ;;\n  compress | pretrain) set -- \"$@\" {settings} ;;\nesac\n"
-                    f"exec '{program}' \"$@\"\n", encoding="utf-8")
+    shim.write_text(PROGRAM.replace("PROGRAM", f"'{program}'").replace("SETTINGS", settings), encoding="utf-8")
     shim.chmod(0o755)
     for name in ("launch", "slurm"):
         shutil.copytree(PROJECT / name, folder / name)
