@@ -8,7 +8,8 @@ from looks import PAPER, measured, must_be_quiet, must_fit, must_look_right
 from report import HOSTILE, at, changed_journal, compressed, poisoned, report_of
 from webdriver import browser_of
 
-UNITS = {"": 1, "%": 0.01, "x": 1, "k": 1e3, "M": 1e6, "B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "s": 1, "ms": 1e-3}
+UNITS = {"": 1, "%": 0.01, "x": 1, "k": 1e3, "M": 1e6, "G": 1e9, "B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "tokens/s": 1,
+         "s": 1, "min": 60, "h": 3600}
 FIGURES = """for (const part of document.querySelectorAll('details')) part.open = true;
 return [...document.querySelectorAll('data')].map(figure => ({
   key: figure.dataset.key ?? '', value: Number(figure.value), shown: figure.innerText, seen: figure.checkVisibility()}));"""
@@ -39,11 +40,14 @@ def every_part_is_seen_and_its_link_leads_there(shop):
 
 def shown_number(text):
     """The number that a person reads, and how far its last digit leaves it open."""
-    digits, unit = re.fullmatch(r"([-−+]?[\d\u00a0 ]*\d(?:\.\d+)?(?:e[-+]?\d+)?)[\u00a0 ]?([a-zA-Z%]*)", text).groups()
-    digits = digits.replace("\u00a0", "").replace(" ", "").replace("−", "-")
-    mantissa, _, power = digits.partition("e")
+    text = text.replace("\u00a0", " ").replace("−", "-")
+    if parts := re.fullmatch(r"(\d+) (min|h) (\d+) (s|min)", text):  # "4 min 05 s"
+        large, unit, small, smaller = parts.groups()
+        return int(large) * UNITS[unit] + int(small) * UNITS[smaller], UNITS[smaller]
+    digits, unit = re.fullmatch(r"([-+]?[\d ]*\d(?:\.\d+)?(?:e[-+]?\d+)?) ?([a-zA-Z%/]*)", text).groups()
+    mantissa, _, power = digits.replace(" ", "").partition("e")
     last = 10.0 ** (int(power or 0) - len(mantissa.partition(".")[2]))
-    return float(digits) * UNITS[unit], 0.5001 * last * UNITS[unit]
+    return float(digits.replace(" ", "")) * UNITS[unit], 0.5001 * last * UNITS[unit]
 
 
 def what_is_read_is_what_the_json_says(shop):
