@@ -24,6 +24,13 @@ void say_how_the_last_attempt_ended(const fs::path& folder) {
             table_of(last->ranks));
 }
 
+// By the watchdog of another rank, which wrote down where the ranks were. A rank that was stopped and is woken up to be
+// killed may still come to its orderly end.
+bool was_ended_for_it(const fs::path& folder) {
+  const auto status = read_status(folder);
+  return status && status->value("stop_reason", "") == "hang";
+}
+
 }  // namespace
 
 WatchedRun::WatchedRun(Watchdog& watchdog, fs::path run_folder) : watchdog_(watchdog), folder_(std::move(run_folder)) {
@@ -41,7 +48,7 @@ WatchedRun::~WatchedRun() {
   changed_.notify_all();
   thread_.join();
   std::error_code ignored;
-  if (watchdog_.keeps_watch()) fs::remove(folder_ / "heartbeat.json", ignored);
+  if (watchdog_.keeps_watch() && !was_ended_for_it(folder_)) fs::remove(folder_ / "heartbeat.json", ignored);
 }
 
 void WatchedRun::run() {
