@@ -26,9 +26,13 @@ void say_how_the_last_attempt_ended(const fs::path& folder) {
 
 // By the watchdog of another rank, which wrote down where the ranks were. A rank that was stopped and is woken up to be
 // killed may still come to its orderly end.
-bool was_ended_for_it(const fs::path& folder) {
-  const auto status = read_status(folder);
-  return status && status->value("stop_reason", "") == "hang";
+bool was_ended_for_it(const fs::path& folder) noexcept {
+  try {
+    const auto status = read_status(folder);
+    return status && status->value("stop_reason", "") == "hang";
+  } catch (const std::exception&) {
+    return false;
+  }
 }
 
 }  // namespace
