@@ -54,8 +54,8 @@ void add_evaluate(CLI::App& app, Invocation& call) {
       ->type_name("PATH");
   command
       ->add_option("--weights", request.weights,
-                   "How an artifact is multiplied: packed (with int8 inputs), dense (dequantized first), or auto")
-      ->check(CLI::IsMember({"auto", "packed", "dense"}))
+                   "How an artifact is multiplied: dense (dequantized first, as compress measures) or packed")
+      ->check(CLI::IsMember({"dense", "packed"}))
       ->capture_default_str();
   command->add_option("--tokenizer", request.tokenizer, "Tokenizer folder, if not the model's own")
       ->type_name("FOLDER");

@@ -379,7 +379,7 @@ JobConfig full_precision(JobConfig base) {
   base.training.softening = 0;
   base.training.polish_tokens = 0;
   base.exports.formats.clear();
-  base.gates.compression.severity = base.gates.sparsity.severity = "off";
+  base.gates.compression.severity = base.gates.sparsity.severity = base.gates.speedup.severity = "off";
   return base;
 }
 

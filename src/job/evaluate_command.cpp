@@ -125,7 +125,7 @@ CommandResult evaluate_model(Runtime& runtime, Communicator& comm, const Evaluat
   on_every_rank(comm, [&] {
     tasks = names_of(request);
     // Embedding and head stay float in both, so that what differs is the rounding of sums alone.
-    const WeightForm form = request.weights == "dense" ? WeightForm::kDense : WeightForm::kPackedBlocks;
+    const WeightForm form = request.weights == "packed" ? WeightForm::kPackedBlocks : WeightForm::kDense;
     model.emplace(job::load_model(request.model, request.tokenizer, runtime.device(), form));
     if (!request.against.empty()) {
       reference.emplace(job::load_model(request.against, model->location.tokenizer, runtime.device()));

@@ -146,7 +146,8 @@ def a_killed_study_goes_on_where_it_was(shop):
 
 
 FULL_PRECISION = {"quantization__format": "float16", "quantization__embedding_bits": 16, "quantization__head_bits": 16,
-                  "quantization__activation_bits": 16, "gates__compression__severity": "off"}
+                  "quantization__activation_bits": 16, "gates__compression__severity": "off",
+                  "gates__speedup__severity": "off"}
 
 
 def full_precision_untrained_is_the_original(shop):

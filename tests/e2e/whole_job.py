@@ -2,7 +2,7 @@
 
 import json
 
-from driving import DEQUANTIZED, PACKED, QUICK, check, check_equal, digests, main, sets, status_of, storages
+from driving import DEQUANTIZED, PACKED, QUICK, check, check_close, check_equal, digests, main, sets, status_of, storages
 
 METADATA = "compression_metadata.json"
 METRICS_OF_THE_SEED = 19
@@ -85,6 +85,8 @@ def evaluate_gives_the_perplexity_of_the_report_on_any_number_of_ranks(shop):
     check_equal(figures[0]["tokens"], 20 * 63, "tokens")
     check_equal(figures[0]["perplexity"], packed["perplexity"], "perplexity of the report")
     check_equal(figures[0]["top1_accuracy"], packed["accuracy"], "accuracy of the report")
+    by_kernels = shop.run(*arguments, "--weights", "packed").must_end_with(0).json
+    check_close(by_kernels["perplexity"], packed["perplexity"], 1e-3, "perplexity by packed kernels")
 
 
 def evaluate_compares_with_the_original(shop):

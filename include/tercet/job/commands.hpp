@@ -46,7 +46,7 @@ CommandResult pretrain(Runtime& runtime, Communicator& comm, JobConfig config);
 
 struct EvaluateRequest {
   std::filesystem::path model;      // Hugging Face folder, run, artifact folder or packed .pt
-  std::string weights = "auto";     // of an artifact's blocks: packed | dense (dequantized first) | auto (packed)
+  std::string weights = "dense";    // of an artifact's blocks: packed | dense (dequantized first, as compress does)
   std::filesystem::path against;    // empty: none
   std::filesystem::path data;       // held-out text; empty: only tasks
   std::vector<std::string> tasks;   // "hellaswag=FILE" (eval/task.hpp)
