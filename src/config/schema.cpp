@@ -122,6 +122,8 @@ const Row<JobConfig> kJobRows[] = {
    "How many further rounds the job may take when a gate of quality fails ([progressive.md](progressive.md)); 0: none."},
   {"remedies.tokens", TERCET_AT(remedies.tokens), "tokens", at_least(1), kResults,
    "Training in all these rounds together; each gets an equal part."},
+  {"remedies.learning_rate", TERCET_AT(remedies.learning_rate), "", {.low = 0, .high = 10, .low_allowed = false}, kResults,
+   "Peak step sizes in these rounds, as a share of those in `training`: they go on from trained weights, which the full ones would undo."},
   {"remedies.order", TERCET_AT(remedies.order), "", one_of("more_training | lift_layers | group_size"), kResults,
    "What is tried, in this order: to train on, the next higher format for the matrices with the largest weighted errors, half the group size."},
   {"remedies.lift_share", TERCET_AT(remedies.lift_share), "", {.low = 0, .high = 1, .low_allowed = false}, kResults,

@@ -2,6 +2,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <cmath>
+#include <limits>
 
 #include "compress_job.hpp"
 #include "starting_points.hpp"
@@ -137,8 +138,15 @@ void CompressJob::fine_tune() {
   TrainerOptions options =
       training_options(config_, runtime_.device(), directory_.checkpoints(), directory_.fingerprint());
   options.stop = &stop_;
+  const bool is_remedy = !round_.remedy.empty();
+  const std::vector<at::Tensor> masters = is_remedy ? student_->copy_masters() : std::vector<at::Tensor>();
+  const double before = is_remedy ? selection_loss() : std::numeric_limits<double>::infinity();
   training_ =
       run_training(comm_, *student_, &original_->decoder, options, training_callbacks("training", first_sequence()));
+  if (is_remedy && !(training_->best_held_out_loss.value_or(before) < before)) {
+    log::info("more training does not help: the weights stay as they were");
+    student_->restore_masters(masters);
+  }
   layers_ = describe_layers(*student_, statistics_);
   run_file_.layers(layers_);
 }

@@ -21,6 +21,12 @@ namespace {
 constexpr std::uintmax_t kLargestOutcome = 256 << 20;
 constexpr const char* kOutcomeFile = "outcome.json";
 
+void scale_learning_rates(TrainingSection& training, const TrainingSection& asked, double factor) {
+  training.learning_rate = factor * asked.learning_rate;
+  training.matrix_learning_rate = factor * asked.matrix_learning_rate;
+  training.muon_learning_rate = factor * asked.muon_learning_rate;
+}
+
 }  // namespace
 
 // Said before anything is computed.
@@ -58,6 +64,7 @@ bool CompressJob::begin_round(Round round) {
   config_.quantization = round_.quantization;
   config_.training.tokens = round_.tokens;
   config_.training.polish_tokens = round_.polish_tokens;
+  if (!round_.remedy.empty()) scale_learning_rates(config_.training, asked_.training, asked_.remedies.learning_rate);
   storage_ = round_.storage;
   student_.reset();
   training_.reset();
@@ -83,6 +90,7 @@ void CompressJob::take_start() {
                      "remove '" + folder.string() + "' and start again: that round is then computed anew");
   }
   start_.emplace(with_weights(original_->decoder, saved->tensors));
+  if (!round_.remedy.empty()) take_seen_values(*start_, saved->tensors, rounds_.back().round.storage, storage_);
   if (round_.trains_on()) add_saved_calibration(original_->decoder.parameters(), saved->tensors, storage_);
 }
 

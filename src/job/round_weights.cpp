@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "storage_plan.hpp"
 #include "tercet/base/error.hpp"
 
 namespace tercet::job {
@@ -56,6 +57,17 @@ Decoder with_weights(const Decoder& model, const StateTensors& weights) {
     parameter.value.copy_(*saved);
   }
   return copy;
+}
+
+void take_seen_values(Decoder& model, const StateTensors& weights, std::vector<ParameterPlan> before,
+                      const std::vector<ParameterPlan>& now) {
+  const at::NoGradGuard no_grad;
+  add_saved_calibration(model.parameters(), weights, before);
+  const Student student(model.clone(), before);
+  for (std::size_t i = 0; i < now.size(); ++i) {
+    if (storage_key({before[i]}) == storage_key({now[i]})) continue;
+    model.parameters()[i].value.copy_(student.parameters()[i].seen.detach());
+  }
 }
 
 void add_saved_calibration(const std::vector<Parameter>& parameters, const StateTensors& weights,

@@ -44,6 +44,8 @@ TEST(Schema, EveryFieldOfASectionHasARow) {
   EXPECT_EQ(rows_in("quantization"), count_fields<QuantizationSection>());
   EXPECT_EQ(rows_in("target"), count_fields<TargetSection>());
   EXPECT_EQ(rows_in("allocation"), count_fields<AllocationSection>());
+  EXPECT_EQ(rows_in("progressive"), count_fields<ProgressiveSection>());
+  EXPECT_EQ(rows_in("remedies"), count_fields<RemediesSection>());
   EXPECT_EQ(rows_in("training"), count_fields<TrainingSection>());
   EXPECT_EQ(rows_in("evaluation"), count_fields<EvaluationSection>());
   EXPECT_EQ(rows_in("export"), count_fields<ExportSection>());

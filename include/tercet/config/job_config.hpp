@@ -104,7 +104,8 @@ struct RemediesSection {
   std::int64_t rounds = 0;        // budget; 0: none
   std::int64_t tokens = 1000000;  // budget of training in all these rounds together
   std::vector<std::string> order = {"more_training", "lift_layers", "group_size"};
-  double lift_share = 0.2;  // of the matrices inside the blocks, in one round
+  double learning_rate = 0.3;  // of a remedy's training, as a share of the step sizes of `training`
+  double lift_share = 0.2;     // of the matrices inside the blocks, in one round
 };
 
 struct TrainingSection {
