@@ -86,7 +86,8 @@ void CompressJob::write_samples() {
     return nlohmann::json{{"prompt", prompt}, {"prompt_tokens", ids.size()}, {"tokens", tokens}, {"texts", texts}}
         .dump();
   });
-  run_file_.provenance(kSamplesKey, nlohmann::json::parse(found));
+  samples_ = nlohmann::json::parse(found);
+  run_file_.provenance(kSamplesKey, samples_);
 }
 
 }  // namespace tercet::job

@@ -174,7 +174,7 @@ class CompressJob {
   std::string packed_hash_;
   nlohmann::json export_choices_ = nlohmann::json::object();  // on rank 0: by export, what was chosen and why
   nlohmann::json bad_steps_ = nlohmann::json::array();
-  nlohmann::json trits_;  // on rank 0
+  nlohmann::json trits_, samples_;  // on rank 0
   std::uint64_t packed_bytes_ = 0, dequantized_bytes_ = 0;
   std::optional<double> agreement_;  // dequantized against packed
   Evaluation dequantized_;

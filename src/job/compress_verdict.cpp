@@ -206,6 +206,7 @@ void CompressJob::judge() {
   outcome.layers = layers_;
   outcome.trits = trits_;
   outcome.solver = solver_;
+  outcome.samples = samples_;
   if (training_) {
     outcome.tokens = training_->tokens;
     outcome.seconds = training_->seconds;
@@ -229,6 +230,7 @@ void CompressJob::judge() {
 void CompressJob::record_kept(const RoundOutcome& kept) {
   run_file_.layers(kept.layers);
   if (!kept.solver.is_null()) run_file_.provenance(kSolverKey, kept.solver);
+  if (!kept.samples.is_null()) run_file_.provenance(kSamplesKey, kept.samples);
   run_file_.provenance(kTritsKey, kept.trits);
   say_rounds(true);
   on_root(comm_, [&] {

@@ -221,6 +221,7 @@ json to_json(const RoundOutcome& outcome) {
           {"layers", layers},
           {"trits", outcome.trits},
           {"solver", outcome.solver},
+          {"samples", outcome.samples},
           {"tokens", outcome.tokens},
           {"training_seconds", number_to_json(outcome.seconds)},
           {"error", outcome.error},
@@ -237,6 +238,7 @@ RoundOutcome outcome_from_json(const Round& round, const json& object) {
     for (const json& row : object.at("layers")) outcome.layers.push_back(layer_from_json(row));
     outcome.trits = object.at("trits");
     outcome.solver = object.at("solver");
+    outcome.samples = object.at("samples");
     outcome.tokens = object.at("tokens");
     outcome.seconds = number_from_json(object.at("training_seconds"));
     outcome.error = object.at("error");

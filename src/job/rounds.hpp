@@ -34,11 +34,11 @@ struct RoundOutcome {
   RunResults results;
   std::vector<GateRecord> gates;
   std::vector<LayerRecord> layers;
-  nlohmann::json trits, solver;  // as recorded; null: none
-  std::uint64_t tokens = 0;      // that it was trained on
-  double seconds = 0;            // of that training, in all attempts
-  std::string error;             // what ended it before there was an artifact; "": nothing did
-  std::string afterwards;        // why a remedy followed, or none did
+  nlohmann::json trits, solver, samples;  // as recorded; null: none
+  std::uint64_t tokens = 0;               // that it was trained on
+  double seconds = 0;                     // of that training, in all attempts
+  std::string error;                      // what ended it before there was an artifact; "": nothing did
+  std::string afterwards;                 // why a remedy followed, or none did
 
   bool passed() const;
   std::vector<std::string> failed_gates() const;  // of severity fail
