@@ -10,6 +10,7 @@ fi
 .venv-test/bin/python -m venv .venv-llama
 packages=$(.venv-llama/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
 .venv-test/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])' > "$packages/tercet-test.pth"
+cat .venv-test/lib/python*/site-packages/tercet-libtorch.pth >> "$packages/tercet-test.pth"
 launcher=$(command -v ccache || true)
 export CMAKE_ARGS="-DLLAVA_BUILD=OFF -DLLAMA_CURL=OFF -DGGML_NATIVE=ON${launcher:+ -DCMAKE_C_COMPILER_LAUNCHER=$launcher -DCMAKE_CXX_COMPILER_LAUNCHER=$launcher}"
 .venv-llama/bin/pip install -q --disable-pip-version-check -r tests/parity/requirements-llama-cpp.txt

@@ -160,7 +160,10 @@ TEST(Exports, EscapeWhatTheirReadersWouldAct) {
             std::string::npos)
       << csv;
   const std::string markdown = markdown_report(view);
-  EXPECT_EQ(markdown.find("<b>"), std::string::npos);
+  for (std::size_t at = markdown.find("<b>"); at != std::string::npos; at = markdown.find("<b>", at + 1)) {
+    const std::size_t line = markdown.rfind('\n', at) + 1;
+    EXPECT_EQ(markdown.compare(line, 4, "    "), 0) << "markup outside a block of text: " << markdown.substr(line, 80);
+  }
   EXPECT_NE(markdown.find("=cmd\\|'a'!\"A1\"&lt;b>"), std::string::npos) << markdown;
 }
 

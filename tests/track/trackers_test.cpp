@@ -232,7 +232,9 @@ TEST(Prometheus, EscapesLabelsAndWritesWordsForWhatIsNotFinite) {
 
 TEST(Prometheus, IsWrittenNoMoreOftenThanAsked) {
   const ScratchFolder folder;
-  const auto tracker = prometheus_tracker(folder.path() / "x.prom", {}, kNever);
+  TrackedRun run;
+  run.folder = folder.path();
+  const auto tracker = prometheus_tracker(folder.path() / "x.prom", run, kNever);
   tracker->add({"a", 1, 1, "1", 1});
   EXPECT_FALSE(fs::exists(folder.path() / "x.prom"));
   tracker->end(0, 2);
@@ -242,6 +244,7 @@ TEST(Prometheus, IsWrittenNoMoreOftenThanAsked) {
 TEST(Prometheus, NamesItsFileInAFolderAfterTheRun) {
   const ScratchFolder folder;
   TrackedRun run;
+  run.folder = folder.path();
   run.name = "../a b";
   prometheus_tracker(folder.path() / "textfiles", run)->end(0, 1);
   EXPECT_TRUE(fs::exists(folder.path() / "textfiles" / "tercet-.._a_b.prom"));
