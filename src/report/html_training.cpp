@@ -125,6 +125,8 @@ Html training_section(const RunView& run) {
              "Mean over blocks and positions of \xE2\x80\x96x\xCC\x82 \xE2\x88\x92 x\xE2\x80\x96\xC2\xB2 / "
              "\xE2\x80\x96x\xE2\x80\x96\xC2\xB2, the residual streams of student and original, before its weight "
              "training.hidden_loss.");
+  add_single(run, parts, "training/relation", "Relation loss", "nats", true,
+             "Distance of the attention relations of one block in student and original.");
   add_single(run, parts, "training/gradient_norm", "Gradient norm", "L2, before clipping", true, "");
   add_single(run, parts, "training/learning_rate", "Learning rate", "step size of AdamW", false, "");
   add_single(run, parts, "training/tokens_per_second", "Throughput", "tokens/s", false, "Of all ranks together.");
