@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sysconfig
 
@@ -128,11 +129,17 @@ class Workplace:
             if block.language == "yaml" and first.startswith("# ") and first.endswith(".yaml"):
                 (self.folder / first[2:]).write_text("\n".join(block.lines) + "\n", encoding="utf-8")
 
-    def run(self, command, seconds=180):
+    def run(self, command, seconds=400):
         """(exit code, stdout, both as they came)"""
-        done = subprocess.run(command, cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=seconds, errors="replace")
-        return done.returncode, done.stdout, done.stdout + done.stderr
+        process = subprocess.Popen(command, cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, errors="replace", start_new_session=True)
+        try:
+            out, err = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # with the programs that it started
+            out, err = process.communicate()
+            raise AssertionError(f"{command} takes more than {seconds} s\n{(out + err)[-3000:]}") from None
+        return process.returncode, out, out + err
 
     def must_run(self, command):
         code, _, said = self.run([str(word) for word in command])
