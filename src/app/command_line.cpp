@@ -76,9 +76,7 @@ void add_watch(CLI::App& app, Invocation& call) {
 
 void add_dashboard(CLI::App& app, Invocation& call) {
   CLI::App* command = app.add_subcommand("dashboard", "Show the runs of a folder in a browser, while they work");
-  command->footer(
-      "Example:\n  tercet dashboard runs\n  ssh -L 8420:127.0.0.1:8420 CLUSTER  # from elsewhere, then "
-      "http://127.0.0.1:8420/");
+  command->footer("Example:\n  tercet dashboard runs    # then http://127.0.0.1:8420/");
   command->add_option("path", call.path, "Folder of runs")->required();
   DashboardRequest& request = call.dashboard;
   command->add_option("--port", request.port, "Port to listen at; 0: any that is free")

@@ -51,12 +51,7 @@ Html speed_part(const RunView& run) {
   if (!speed.refusal.empty())
     return page::wide(title + page::note("Not measured: " + page::shortened(speed.refusal, 1000) + "."));
   const Html table = page::table(
-      {{"decoding, tokens/s", false},
-       {"median"},
-       {"slowest"},
-       {"fastest"},
-       {"read per token"},
-       {"faster by"}},
+      {{"decoding, tokens/s", false}, {"median"}, {"slowest"}, {"fastest"}, {"read per token"}, {"faster by"}},
       {speed_row("packed", "packed", speed, speed.packed), speed_row("original, fp32", "fp32", speed, speed.fp32),
        speed_row("original, bf16", "bf16", speed, speed.bf16)});
   const std::string about = std::to_string(speed.rounds) + " rounds in turns, " + std::to_string(speed.new_tokens) +

@@ -7,7 +7,8 @@ from driving import PROJECT, check, check_equal, main, sets
 
 # Everything that records a series of its own.
 EVERYTHING = {"blockwise__enabled": "true", "blockwise__samples": 8, "blockwise__epochs": 1, "training__tokens": 10240,
-              "training__polish_tokens": 4096, "training__hidden_loss": 1, "checkpoint__every_steps": 2,
+              "training__polish_tokens": 4096, "training__hidden_loss": 1, "training__relation_loss": 0.5,
+              "checkpoint__every_steps": 2,
               "target__perplexity_degradation": 0.5, "allocation__samples": 2, "allocation__rounds": 2,
               "allocation__formats": "[ternary, int8]"}
 
