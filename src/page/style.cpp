@@ -126,6 +126,7 @@ summary { cursor: pointer; color: var(--link); font-size: 14px; padding: 4px 0; 
   figure, li, tr, .tiles div { break-inside: avoid; }
   h2, h3 { break-after: avoid; }
   .scroll { overflow: visible; }
+  table { font-size: 9pt; }
   * { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
 }
 )css";

@@ -54,7 +54,7 @@ Html data_section(const RunView& run) {
     rows.push_back({page::shortened(text_in(source, "path"), 300), counted(source, i, "bytes"),
                     counted(source, i, "documents"), counted(source, i, "tokens"),
                     counted(source, i, "held_out_documents"), counted(source, i, "held_out_tokens"),
-                    element("code", {}, page::shortened(text_in(source, "sha256"), 8))});
+                    element("code", {}, page::shortened(text_in(source, "sha256"), 12))});
   }
   if (rows.empty()) return {};
   return page::table({{"source", false},
