@@ -80,9 +80,8 @@ Html date_of(const RunLook& run) {
 }
 
 Html figures(const RunLook& a, const RunLook& b) {
-  std::vector<std::vector<Html>> rows = {
-      {"state", badge(a.glance.state), badge(b.glance.state), ""},
-      {"started", date_of(a), date_of(b), ""}};
+  std::vector<std::vector<Html>> rows = {{"state", badge(a.glance.state), badge(b.glance.state), ""},
+                                         {"started", date_of(a), date_of(b), ""}};
   for (const Row& row : rows_of_figures()) {
     const auto first = row.figure(a), second = row.figure(b);
     if (first || second)

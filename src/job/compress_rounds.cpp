@@ -90,7 +90,9 @@ void CompressJob::take_start() {
                      "remove '" + folder.string() + "' and start again: that round is then computed anew");
   }
   start_.emplace(with_weights(original_->decoder, saved->tensors));
-  if (!round_.remedy.empty()) take_seen_values(*start_, saved->tensors, rounds_.back().round.storage, storage_);
+  const bool was_trained = config_.training.enabled || config_.blockwise.enabled;
+  if (!round_.remedy.empty() && was_trained)
+    take_seen_values(*start_, saved->tensors, rounds_.back().round.storage, storage_);
   if (round_.trains_on()) add_saved_calibration(original_->decoder.parameters(), saved->tensors, storage_);
 }
 

@@ -12,7 +12,7 @@ namespace tercet::job {
 StateTensors weights_of(const Student& student);
 // A copy of `model` with these weights. Throws StoreError where one is missing or of another shape.
 Decoder with_weights(const Decoder& model, const StateTensors& weights);
-// Where a matrix gets another format, what the trained model sees of it is the better start: full precision beneath
+// Where a trained matrix gets another format, what the model sees of it is the better start: full precision beneath
 // trits is trained to round well, not to be used. Takes the student of `before` with these weights (and their
 // calibration), and gives `model` the seen values of the parameters whose formats differ in `now`.
 void take_seen_values(Decoder& model, const StateTensors& weights, std::vector<ParameterPlan> before,
