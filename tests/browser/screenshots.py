@@ -8,6 +8,7 @@ Runs that have finished in FOLDER are shown again.
 import pathlib
 import shutil
 import sys
+import time
 
 from dashboard import serving
 from driving import PROJECT, Workshop, check, sets, status_of
@@ -49,6 +50,9 @@ def pictures_of_a_report(browser, run):
 
 
 def pictures_at_work(browser, server, job):
+    while "imitate" not in server.page("/"):  # the server looks for new runs once a second
+        check(job.poll() is None, "the job ended before it was seen")
+        time.sleep(0.2)
     browser.open(server.address.geturl() + "run?path=imitate")
     browser.wait_until("const done = document.querySelector('#now data[data-key=\"/done\"]'); return done && done.value >= 120",
                        what=lambda: "half of the training" if job.poll() is None else "a job at work", seconds=PATIENCE_S)
