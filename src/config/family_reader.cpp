@@ -9,15 +9,6 @@
 #include "config/suggest.hpp"
 
 namespace tercet::config {
-namespace {
-
-bool is_family_section(std::string_view key) {
-  return std::any_of(family_sections().begin(), family_sections().end(),
-                     [key](const SectionRow& row) { return row.key == key; });
-}
-
-}  // namespace
-
 void FamilyReader::read_text(const std::string& source, const std::filesystem::path& folder, const std::string& text) {
   source_ = file_ = source;
   folder_ = folder;
@@ -36,8 +27,8 @@ void FamilyReader::read_section(const YamlNode& node, const std::string& section
     const std::string key = join_key(section, name);
     if (const Row<FamilyConfig>* row = find_row(family_rows(), key); row != nullptr && name.find('.') == name.npos) {
       places_[key] = place(key_node);
-      read_row(*row, value);
-    } else if (is_family_section(key) && name.find('.') == name.npos) {
+      read_row(*row, family_, value);
+    } else if (lists(family_sections(), key) && name.find('.') == name.npos) {
       read_section(value, key);
     } else if (section.empty() && (name == "defaults" || name == "models" || name == "targets")) {
       places_[key] = place(key_node);
@@ -53,15 +44,6 @@ void FamilyReader::read_top_member(const std::string& name, const YamlNode& key_
   if (value.kind == YamlNode::Kind::kNull) return problem(key_node, name, "has no value; give a list");
   if (name == "models") return read_items(name, value, family_model_rows(), family_.models, model_settings_);
   read_items(name, value, family_target_rows(), family_.targets, target_settings_);
-}
-
-void FamilyReader::read_row(const Row<FamilyConfig>& row, const YamlNode& value) {
-  with_field(row, family_, [&](auto& field) {
-    using Value = std::remove_cvref_t<decltype(field)>;
-    if constexpr (std::is_arithmetic_v<Value> || std::is_same_v<Value, std::string>) {
-      read_value(value, std::string(row.key), row.limits, field);
-    }
-  });
 }
 
 template <class Item>

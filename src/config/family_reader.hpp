@@ -22,7 +22,6 @@ class FamilyReader : public NodeReader {
  private:
   void read_section(const YamlNode& node, const std::string& section);
   void read_top_member(const std::string& name, const YamlNode& key_node, const YamlNode& value);
-  void read_row(const Row<FamilyConfig>& row, const YamlNode& value);
   template <class Item>
   void read_items(const std::string& key, const YamlNode& node, std::span<const Row<Item>> rows,
                   std::vector<Item>& items, std::vector<YamlNode>& settings);

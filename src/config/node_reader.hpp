@@ -27,6 +27,9 @@ class NodeReader {
  protected:
   template <class Value>
   void read_value(const YamlNode& node, const std::string& key, const Limits& limits, Value& out);
+  // A row of a table without lists, into the field of `owner` that it names.
+  template <class Owner>
+  void read_row(const Row<Owner>& row, Owner& owner, const YamlNode& node);
   // Also refuses a list longer than any real one, which bounds the work of the checks on its items.
   bool is_list(const YamlNode& node, const std::string& key, const char* example);
   // Whether it is a group of keys; an empty one (a heading whose keys are all commented out) has no members.
@@ -57,6 +60,16 @@ void NodeReader::read_value(const YamlNode& node, const std::string& key, const 
   const std::string wrong = read_scalar(node, limits, out);
   if (!wrong.empty()) return problem(node, key, wrong);
   if constexpr (std::is_same_v<Value, std::string>) resolve(limits, out);
+}
+
+template <class Owner>
+void NodeReader::read_row(const Row<Owner>& row, Owner& owner, const YamlNode& node) {
+  with_field(row, owner, [&](auto& field) {
+    using Value = std::remove_cvref_t<decltype(field)>;
+    if constexpr (std::is_arithmetic_v<Value> || std::is_same_v<Value, std::string>) {
+      read_value(node, std::string(row.key), row.limits, field);
+    }
+  });
 }
 
 template <class Use>

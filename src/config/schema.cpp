@@ -1,5 +1,7 @@
 #include "config/schema.hpp"
 
+#include <algorithm>
+
 namespace tercet::config {
 namespace {
 
@@ -431,6 +433,10 @@ std::span<const Row<LayerFormat>> layer_rows() {
 }
 std::span<const SectionRow> sections() {
   return kSections;
+}
+
+bool lists(std::span<const SectionRow> sections, std::string_view key) {
+  return std::any_of(sections.begin(), sections.end(), [key](const SectionRow& row) { return row.key == key; });
 }
 
 }  // namespace tercet::config

@@ -100,6 +100,7 @@ struct SectionRow {
   std::string_view sentence;
 };
 std::span<const SectionRow> sections();  // "model", "gates.compression", ...
+bool lists(std::span<const SectionRow> sections, std::string_view key);
 
 // Calls `use` with the field's value. `Owner` may be const.
 template <class Owner, class Use>

@@ -14,16 +14,6 @@ namespace {
 
 constexpr const char* kControl = "control";
 
-bool is_study_section(std::string_view key) {
-  return std::any_of(study_sections().begin(), study_sections().end(),
-                     [key](const SectionRow& row) { return row.key == key; });
-}
-
-bool is_study_setting(std::string_view key) {
-  return std::any_of(study_settings().begin(), study_settings().end(),
-                     [key](const SectionRow& row) { return row.key == key; });
-}
-
 // "a.b.c" with a value as {a: {b: {c: value}}}, every part where the key stands.
 YamlNode nested(const YamlNode& key_node, const YamlNode& value) {
   YamlNode tree = value;
@@ -101,7 +91,7 @@ void StudyReader::read_override(const std::string& assignment) {
     } else {
       node = parse_yaml(text);
     }
-    row != nullptr ? read_row(*row, node) : read_seeds(node);
+    row != nullptr ? read_row(*row, study_, node) : read_seeds(node);
   } catch (const YamlSyntaxError& error) {
     problems_.add({source_}, key, error.what());
   }
@@ -117,10 +107,10 @@ void StudyReader::read_section(const YamlNode& node, const std::string& section)
     const bool whole = name.find('.') == name.npos;
     if (const Row<StudyConfig>* row = find_row(study_rows(), key); row != nullptr && whole) {
       places_[key] = place(key_node);
-      read_row(*row, value);
-    } else if (is_study_section(key) && whole) {
+      read_row(*row, study_, value);
+    } else if (lists(study_sections(), key) && whole) {
       read_section(value, key);
-    } else if (section.empty() && is_study_setting(name)) {
+    } else if (section.empty() && lists(study_settings(), name)) {
       places_[key] = place(key_node);
       read_member(name, key_node, value);
     } else {
@@ -137,15 +127,6 @@ void StudyReader::read_member(const std::string& name, const YamlNode& key_node,
   if (!is_group(value, name)) return;
   for (std::size_t i = 0; i + 1 < value.items.size(); i += 2) refuse_own_key(value.items[i]);
   settings_ = value;
-}
-
-void StudyReader::read_row(const Row<StudyConfig>& row, const YamlNode& value) {
-  with_field(row, study_, [&](auto& field) {
-    using Value = std::remove_cvref_t<decltype(field)>;
-    if constexpr (std::is_arithmetic_v<Value> || std::is_same_v<Value, std::string>) {
-      read_value(value, std::string(row.key), row.limits, field);
-    }
-  });
 }
 
 void StudyReader::read_seeds(const YamlNode& node) {

@@ -31,7 +31,6 @@ class StudyReader : public NodeReader {
 
   void read_section(const YamlNode& node, const std::string& section);
   void read_member(const std::string& name, const YamlNode& key_node, const YamlNode& value);
-  void read_row(const Row<StudyConfig>& row, const YamlNode& value);
   void read_seeds(const YamlNode& node);
   void read_rows(const YamlNode& node);
   void read_set(const YamlNode& node, const std::string& key, std::size_t row);

@@ -50,7 +50,7 @@ const Row<JobConfig>* find_row(std::string_view key) {
 }
 
 bool is_section(std::string_view key) {
-  return std::any_of(sections().begin(), sections().end(), [key](const SectionRow& row) { return row.key == key; });
+  return lists(sections(), key);
 }
 
 std::string suggest_key(const std::string& section, const std::string& name) {
