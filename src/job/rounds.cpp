@@ -1,13 +1,13 @@
 #include "rounds.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstdio>
 #include <limits>
 #include <tuple>
 
 #include "tercet/base/error.hpp"
 #include "tercet/store/number_json.hpp"
+#include "tercet/store/record_json.hpp"
 
 namespace tercet::job {
 namespace {
@@ -57,57 +57,6 @@ json record_of(const RoundOutcome& outcome) {
           {"failure", outcome.failure()},
           {"afterwards", outcome.afterwards},
           {"artifact", ""}};
-}
-
-// --- tables as JSON -----------------------------------------------------------------------------------------------
-
-constexpr std::array kLayerNumbers = {std::pair("bits_per_weight", &LayerRecord::bits_per_weight),
-                                      std::pair("scale_min", &LayerRecord::scale_min),
-                                      std::pair("scale_mean", &LayerRecord::scale_mean),
-                                      std::pair("scale_max", &LayerRecord::scale_max),
-                                      std::pair("sparsity", &LayerRecord::sparsity),
-                                      std::pair("relative_error", &LayerRecord::relative_error),
-                                      std::pair("weighted_relative_error", &LayerRecord::weighted_relative_error)};
-
-json to_json(const LayerRecord& layer) {
-  json row = {{"name", layer.name}, {"role", layer.role},       {"format", layer.format},
-              {"rows", layer.rows}, {"columns", layer.columns}, {"group_size", layer.group_size}};
-  for (const auto& [key, member] : kLayerNumbers) row[key] = number_to_json(layer.*member);
-  return row;
-}
-
-LayerRecord layer_from_json(const json& row) {
-  LayerRecord layer;
-  layer.name = row.at("name");
-  layer.role = row.at("role");
-  layer.format = row.at("format");
-  layer.rows = row.at("rows");
-  layer.columns = row.at("columns");
-  layer.group_size = row.at("group_size");
-  for (const auto& [key, member] : kLayerNumbers) layer.*member = number_from_json(row.at(key));
-  return layer;
-}
-
-json to_json(const GateRecord& gate) {
-  return {{"name", gate.name},
-          {"verdict", gate.verdict},
-          {"severity", gate.severity},
-          {"value", number_to_json(gate.value)},
-          {"threshold", number_to_json(gate.threshold)},
-          {"comparison", gate.comparison},
-          {"evidence", gate.evidence}};
-}
-
-GateRecord gate_from_json(const json& row) {
-  GateRecord gate;
-  gate.name = row.at("name");
-  gate.verdict = row.at("verdict");
-  gate.severity = row.at("severity");
-  gate.value = number_from_json(row.at("value"));
-  gate.threshold = number_from_json(row.at("threshold"));
-  gate.comparison = row.at("comparison");
-  gate.evidence = row.at("evidence");
-  return gate;
 }
 
 }  // namespace
@@ -212,13 +161,10 @@ json rounds_record(const JobConfig& config, const std::vector<RoundOutcome>& rou
 }
 
 json to_json(const RoundOutcome& outcome) {
-  auto gates = json::array(), layers = json::array();
-  for (const GateRecord& gate : outcome.gates) gates.push_back(to_json(gate));
-  for (const LayerRecord& layer : outcome.layers) layers.push_back(to_json(layer));
   return {{"name", outcome.round.name},
           {"results", to_json(outcome.results)},
-          {"gates", gates},
-          {"layers", layers},
+          {"gates", table_to_json(outcome.gates)},
+          {"layers", table_to_json(outcome.layers)},
           {"trits", outcome.trits},
           {"solver", outcome.solver},
           {"samples", outcome.samples},
@@ -229,13 +175,17 @@ json to_json(const RoundOutcome& outcome) {
 }
 
 RoundOutcome outcome_from_json(const Round& round, const json& object) {
+  const auto refuse = [&](const char* why) {
+    throw StoreError("the outcome of round '" + round.name + "' cannot be read", why,
+                     "remove its folder below rounds/ to compute it again");
+  };
+  RoundOutcome outcome;
   try {
-    RoundOutcome outcome;
     outcome.round = round;
     if (object.at("name") != round.name) throw StoreError("the outcome is that of another round");
     outcome.results = results_from_json(object.at("results"));
-    for (const json& row : object.at("gates")) outcome.gates.push_back(gate_from_json(row));
-    for (const json& row : object.at("layers")) outcome.layers.push_back(layer_from_json(row));
+    outcome.gates = gates_from_json(object.at("gates"));
+    outcome.layers = layers_from_json(object.at("layers"));
     outcome.trits = object.at("trits");
     outcome.solver = object.at("solver");
     outcome.samples = object.at("samples");
@@ -243,11 +193,12 @@ RoundOutcome outcome_from_json(const Round& round, const json& object) {
     outcome.seconds = number_from_json(object.at("training_seconds"));
     outcome.error = object.at("error");
     outcome.afterwards = object.at("afterwards");
-    return outcome;
   } catch (const json::exception& error) {
-    throw StoreError("the outcome of round '" + round.name + "' cannot be read", error.what(),
-                     "remove its folder below rounds/ to compute it again");
+    refuse(error.what());
+  } catch (const DataError& error) {
+    refuse(error.what());
   }
+  return outcome;
 }
 
 }  // namespace tercet::job

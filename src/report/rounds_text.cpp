@@ -1,8 +1,7 @@
 #include "tercet/report/rounds_text.hpp"
 
-#include <algorithm>
-#include <numeric>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "report/html_sections.hpp"
@@ -84,25 +83,18 @@ void take_figures_of_round(RunRecord& run) {
   for (const MetricRecord& metric : run.metrics) {
     if (metric.name.starts_with(prefix)) taken.insert(metric.name.substr(prefix.size()));
   }
-  std::vector<std::size_t> order;
   std::vector<MetricRecord> metrics;
   std::vector<double> times;
   for (std::size_t i = 0; i < run.metrics.size(); ++i) {
     MetricRecord metric = run.metrics[i];
     if (taken.contains(metric.name)) continue;
     if (metric.name.starts_with(prefix)) metric.name.erase(0, prefix.size());
-    metrics.push_back(metric);
+    metrics.push_back(std::move(metric));
     times.push_back(run.wall_times[i]);
-    order.push_back(order.size());
   }
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return metrics[a].name < metrics[b].name; });
-  run.metrics.clear();
-  run.wall_times.clear();
-  for (const std::size_t i : order) {
-    run.metrics.push_back(metrics[i]);
-    run.wall_times.push_back(times[i]);
-  }
+  run.metrics = std::move(metrics);
+  run.wall_times = std::move(times);
+  order_metrics(run);
 }
 
 }  // namespace tercet

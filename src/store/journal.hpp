@@ -44,8 +44,6 @@ nlohmann::json journal_line(const std::string& provenance_key, const nlohmann::j
 
 // Puts one line into what is known. Lines of kinds it does not know (from a later version) are passed over.
 void apply_line(RunRecord& run, const nlohmann::json& line);
-// Metrics by name, each series in the order of writing.
-void order_metrics(RunRecord& run);
 // The lines from which `run` follows: for a run whose journal was lost.
 std::vector<nlohmann::json> lines_of(const RunRecord& run);
 

@@ -68,20 +68,6 @@ void apply_line(RunRecord& run, const nlohmann::json& line) {
   }
 }
 
-void order_metrics(RunRecord& run) {
-  std::vector<std::size_t> order(run.metrics.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return run.metrics[a].name < run.metrics[b].name; });
-  RunRecord ordered;
-  for (std::size_t index : order) {
-    ordered.metrics.push_back(std::move(run.metrics[index]));
-    ordered.wall_times.push_back(run.wall_times[index]);
-  }
-  run.metrics = std::move(ordered.metrics);
-  run.wall_times = std::move(ordered.wall_times);
-}
-
 std::vector<nlohmann::json> lines_of(const RunRecord& run) {
   std::vector<nlohmann::json> lines;
   const double began = run.attempts.empty() ? 0.0 : run.attempts.back().began;
@@ -106,3 +92,21 @@ std::vector<nlohmann::json> lines_of(const RunRecord& run) {
 }
 
 }  // namespace tercet::store
+
+namespace tercet {
+
+void order_metrics(RunRecord& run) {
+  std::vector<std::size_t> order(run.metrics.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return run.metrics[a].name < run.metrics[b].name; });
+  RunRecord ordered;
+  for (std::size_t index : order) {
+    ordered.metrics.push_back(std::move(run.metrics[index]));
+    ordered.wall_times.push_back(run.wall_times[index]);
+  }
+  run.metrics = std::move(ordered.metrics);
+  run.wall_times = std::move(ordered.wall_times);
+}
+
+}  // namespace tercet

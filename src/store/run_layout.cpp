@@ -136,7 +136,7 @@ RunRecord read_run_file(const fs::path& run_h5) {
     RunRecord run;
     std::istringstream stream(lines);
     for (std::string line; std::getline(stream, line);) store::apply_line(run, parse_strict_json(line, "a record"));
-    store::order_metrics(run);
+    order_metrics(run);
     return run;
   } catch (const Error& error) {
     throw StoreError("cannot use '" + run_h5.string() + "'", error.what(),
@@ -147,7 +147,7 @@ RunRecord read_run_file(const fs::path& run_h5) {
 RunRecord read_journal(const fs::path& journal) {
   RunRecord run;
   store::for_each_journal_line(journal, [&](const nlohmann::json& line) { store::apply_line(run, line); });
-  store::order_metrics(run);
+  order_metrics(run);
   return run;
 }
 

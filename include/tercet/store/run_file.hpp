@@ -96,6 +96,7 @@ struct RunRecord {
   std::vector<AttemptRecord> attempts;
   nlohmann::json provenance = nlohmann::json::object();
 };
+void order_metrics(RunRecord& run);  // as the readers give them, for one that was put together otherwise
 // In a process of its own, as HDF5 is no parser for files that others may have changed. Throws StoreError, also when
 // HDF5 crashes on it or comes to no end within 60 s.
 RunRecord read_run_file(const std::filesystem::path& run_h5);
