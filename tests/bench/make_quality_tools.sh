@@ -3,18 +3,12 @@
 # A folder each, since they want different versions of transformers. They take torch and what else fits from .venv and
 # .venv-test (launch/setup.sh --test-python makes them); about 40 s and 0.8 GB.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
-if [[ ! -x .venv-test/bin/python ]]; then
-  echo "error: no .venv-test (launch/setup.sh --test-python makes it)" >&2
-  exit 69
-fi
+# shellcheck source=tests/support/python_environment.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../support/python_environment.sh"
+cd "$project_root"
 
 make_environment() {  # NAME PACKAGE...
-  local packages
-  .venv-test/bin/python -m venv ".venv-tools/$1"
-  packages=$(".venv-tools/$1/bin/python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
-  .venv-test/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])' > "$packages/tercet-test.pth"
-  cat .venv-test/lib/python*/site-packages/tercet-libtorch.pth >> "$packages/tercet-test.pth"
+  environment_beside_tests ".venv-tools/$1"
   ".venv-tools/$1/bin/pip" install -q "${@:2}"
 }
 
