@@ -60,7 +60,7 @@ final_status() { # STATUS_OF_LAUNCHER
 progress() {
   local file bytes=0
   [[ -n $run_folder ]] || return 0
-  for file in "$run_folder/work"/*.log "$run_folder/rounds"/*/work/*.log; do
+  for file in "$run_folder"/{,rounds/*/}work/*.log; do
     [[ ! -f $file ]] || bytes=$((bytes + $(stat -c %s "$file") - $(head -n 1 "$file" | wc -c)))
   done
   { find "$run_folder/checkpoints" "$run_folder/rounds" -path '*/step-*/manifest.json' 2>/dev/null || true; } |
