@@ -1,9 +1,11 @@
 // Small models of every family as packed files hold them, for the exports.
 #pragma once
 
+#include <ATen/ops/empty.h>
 #include <ATen/ops/zeros_like.h>
 
 #include <filesystem>
+#include <span>
 #include <string>
 
 #include "support.hpp"
@@ -44,18 +46,30 @@ inline std::string neox_json(int hidden, bool tied = false) {
          (tied ? "true" : "false") + "}";
 }
 
-// Everything random, vectors too, so that a forgotten or misplaced one shows.
+// Multiples of 2^-27 below 1/16, from a congruential generator: the same bits on every machine, sums in fp64 too.
+inline at::Tensor exact_weight(at::IntArrayRef shape, unsigned seed) {
+  at::Tensor value = at::empty(shape, at::kFloat);
+  unsigned state = (seed + 200) * 2654435761u;
+  for (float& x : std::span(value.mutable_data_ptr<float>(), static_cast<std::size_t>(value.numel()))) {
+    state = state * 1664525u + 1013904223u;
+    x = static_cast<float>(static_cast<int>(state >> 8) - (1 << 23)) / (1 << 27);
+  }
+  return value;
+}
+
+// Vectors too differ everywhere, so that a forgotten or misplaced one shows.
 inline PackedModel packed_of(const std::string& config, const FormatSpec& blocks,
                              const FormatSpec& tables = spec_of("int8", Granularity::kChannel)) {
   PackedModel model;
   model.config = parse_model_config(config, "test");
   model.provenance = {{"source", "test"}};
-  int seed = 0;
-  const Decoder decoder = Decoder::random(model.config, 5);
-  for (const Parameter& parameter : decoder.parameters()) {
+  unsigned seed = 0;
+  const Decoder shapes = Decoder::random(model.config, 5);
+  for (const Parameter& parameter : shapes.parameters()) {
     const bool table = parameter.role == Role::kEmbedding || parameter.role == Role::kHead;
-    at::Tensor value = parameter.input_first ? parameter.value.t().contiguous() : parameter.value;
-    if (value.dim() == 1) value = value.add(some_weight(value.sizes().vec(), ++seed));
+    at::Tensor value = exact_weight(parameter.value.sizes(), ++seed);
+    if (parameter.input_first) value = value.t().contiguous();
+    if (value.dim() == 1) value = value.mul(4).add(parameter.value);
     const FormatSpec spec = is_block_linear(parameter.role) ? blocks : table ? tables : FormatSpec{};
     model.tensors.push_back({parameter.name, to_string(parameter.role), parameter.input_first, store(value, spec)});
   }
@@ -69,7 +83,8 @@ inline PackedTensor& tensor_of(PackedModel& model, const std::string& ending) {
   throw std::runtime_error("no tensor " + ending);
 }
 
-// Between them: both heads, biases, grouped heads, widths of 192 and 172, zero points, several formats, zeros.
+// Between them: both heads, biases, grouped heads, widths of 192 and 172, rows and columns that are no multiple of 4,
+// zero points, several formats, zeros.
 struct ExportCase {
   std::string name;
   PackedModel model;
@@ -83,6 +98,7 @@ inline std::vector<ExportCase> export_cases() {
       {"tied_256", packed_of(llama_json(256, 256, true), kPerTensor), {"gguf", "hf-bitnet", "compressed-tensors"}});
   all.push_back({"untied_192", packed_of(llama_json(192, 320, false), kPerRow, half), {"gguf", "compressed-tensors"}});
   all.push_back({"width_172", packed_of(llama_json(64, 172, false), kPerTensor), {"hf-bitnet", "compressed-tensors"}});
+  all.push_back({"width_170", packed_of(llama_json(64, 170, false), kPerRow), {"compressed-tensors"}});
   all.push_back({"biases",
                  packed_of(llama_json(64, 128, true, "", "qwen2"), kPerTensor),
                  {"gguf", "hf-bitnet", "compressed-tensors"}});
