@@ -125,6 +125,8 @@ void add_tokenizer(const PackedModel& model, const fs::path& folder, GgufFile& f
   ids.add_bos = contains(special.before, ids.bos);
   ids.add_eos = contains(special.after, ids.eos);
   set_tokenizer_keys(read_vocabulary(folder), ids, model.config.vocab_size, file);
+  const std::string chat = read_chat_template(folder);
+  if (!chat.empty()) file.set("tokenizer.chat_template", chat);
 }
 
 class GgufExport : public ExportFormat {

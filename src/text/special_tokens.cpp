@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "tercet/base/file.hpp"
 #include "text/json_view.hpp"
 #include "text/special_token_text.hpp"
 
@@ -54,6 +55,8 @@ void read_post_processor(const JsonView& processor, SpecialTokens& special) {
 
 }  // namespace
 
+constexpr std::uintmax_t kLargestTemplate = 1 << 20;  // bytes; those of known models are below 20,000
+
 json read_if_there(const fs::path& path) {
   return fs::exists(path) ? read_json(path) : json::object();
 }
@@ -90,6 +93,20 @@ SpecialTokens read_special_tokens(const fs::path& folder, const Tokenizer& token
     special.after = {static_cast<std::int32_t>(tokenizer.eos_token())};
   }
   return special;
+}
+
+std::string read_chat_template(const fs::path& folder) {
+  const fs::path file = folder / "chat_template.jinja";
+  if (fs::exists(file)) return read_file(file, text::kLargestTemplate);
+  const json settings = text::read_if_there(folder / "tokenizer_config.json");
+  const text::JsonView view(settings, (folder / "tokenizer_config.json").string());
+  if (!view.has("chat_template")) return "";
+  const text::JsonView found = view.at("chat_template");
+  if (!found.is_array()) return found.string();
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    if (found.at(i).at("name").string() == "default") return found.at(i).at("template").string();
+  }
+  return "";
 }
 
 }  // namespace tercet

@@ -94,6 +94,19 @@ TEST(GgufExport, SaysTheModelAndTheTokenizer) {
   EXPECT_EQ(file.tensors.at("token_embd.weight").type, 8);
 }
 
+TEST(GgufExport, CarriesTheTemplateOfAChatModel) {
+  const ScratchFolder folder;
+  const PackedModel model = packed_of(llama_json(64, 128, true), kPerTensor);
+  test::write_exports(folder.path(), model, {"gguf"});
+  EXPECT_FALSE(gguf_check::Container(folder / "model.gguf").texts.contains("tokenizer.chat_template"));
+  folder.write("tokenizer/chat_template.jinja", "{% for message in messages %}{{ message }}{% endfor %}");
+  ExportSettings settings;
+  settings.model_folder = settings.tokenizer_folder = folder / "tokenizer";
+  export_format("gguf").write(folder / "again.gguf", model, settings);
+  EXPECT_EQ(gguf_check::Container(folder / "again.gguf").texts.at("tokenizer.chat_template"),
+            "{% for message in messages %}{{ message }}{% endfor %}");
+}
+
 TEST(HfBitnet, PacksRowsAQuarterApartAndGivesTheInverseScale) {
   const ScratchFolder folder;
   PackedModel model = packed_of(llama_json(16, 16, true), kPerTensor);

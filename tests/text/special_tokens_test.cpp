@@ -66,5 +66,23 @@ TEST_F(SpecialTokensOf, AnUnknownPostProcessorAreRefusedByName) {
   EXPECT_MENTIONS(said, "BertProcessing");
 }
 
+TEST(ChatTemplate, IsThatOfItsOwnFileOrOfTheSettings) {
+  const test::ScratchFolder folder;
+  EXPECT_EQ(read_chat_template(folder.path()), "");
+  folder.write("tokenizer_config.json", R"({"chat_template": "one {{ messages }}"})");
+  EXPECT_EQ(read_chat_template(folder.path()), "one {{ messages }}");
+  folder.write("tokenizer_config.json", R"({"chat_template": [{"name": "rag", "template": "two"},
+                                                             {"name": "default", "template": "three"}]})");
+  EXPECT_EQ(read_chat_template(folder.path()), "three");
+  folder.write("chat_template.jinja", "four");
+  EXPECT_EQ(read_chat_template(folder.path()), "four");
+}
+
+TEST(ChatTemplate, OfAnotherTypeIsRefused) {
+  const test::ScratchFolder folder;
+  folder.write("tokenizer_config.json", R"({"chat_template": 5})");
+  EXPECT_MENTIONS(test::message_of<DataError>([&] { read_chat_template(folder.path()); }), "chat_template");
+}
+
 }  // namespace
 }  // namespace tercet

@@ -1,8 +1,9 @@
-// What a tokenizer's settings put around a text, and what stands where there is no text.
+// What a tokenizer's settings put around a text or a conversation, and what stands where there is no text.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 #include <vector>
 
 #include "tercet/text/tokenizer.hpp"
@@ -18,5 +19,9 @@ struct SpecialTokens {
 // add_bos_token and add_eos_token of tokenizer_config.json (a tokenizer.model adds BOS unless told otherwise).
 // Throws DataError for a post-processor that is neither a template nor ByteLevel.
 SpecialTokens read_special_tokens(const std::filesystem::path& folder, const Tokenizer& tokenizer);
+
+// The Jinja template by which a chat model's messages become text: chat_template.jinja, else chat_template of
+// tokenizer_config.json (of several the one named "default"); "": the model has none. Throws DataError, StoreError.
+std::string read_chat_template(const std::filesystem::path& folder);
 
 }  // namespace tercet
