@@ -113,8 +113,9 @@ def a_target_that_cannot_be_met_is_refused_with_one_that_can(shop):
         refused = shop.run(command, QUICK, *sets(**settings, target__size_mb=0.01)).must_end_with(64)
         check("target.size_mb: 0.01 cannot be met" in refused.err and " works" in refused.err, refused.err)
         check("==> calibrate" not in refused.err, "it began to work")
-    refused = compressed(shop, "fine", code=64, target__perplexity_degradation=1e-9, allocation__formats="[int2, int3]",
-                         allocation__rounds=2)
+    coarse = "[{format: ternary, granularity: tensor}, {format: ternary, granularity: channel}]"
+    refused = compressed(shop, "fine", code=64, target__perplexity_degradation=1e-9, allocation__formats=coarse,
+                         quantization__solver="rounding", allocation__rounds=2)
     check("the finest formats give" in refused.err and "works" in refused.err, refused.err)
 
 

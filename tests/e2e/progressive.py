@@ -48,10 +48,11 @@ def lenient_stages(shop, name="all-pass", settings=STAGES):
 
 
 def strict(shop, share=0.5):
-    """A threshold between the second stage and the third, at this share of the way."""
+    """A threshold between the first two stages and the third, at this share of the way."""
     growths = [each["perplexity_growth"] for each in lenient_stages(shop)["rounds"]["list"]]
-    check(growths[1] < growths[2], f"trits are no worse than int4: {growths}")
-    return {**STAGES, **PERPLEXITY, "gates__perplexity__threshold": max(0, growths[1] + share * (growths[2] - growths[1]))}
+    passes = max(0, *growths[:2])
+    check(passes < growths[2], f"trits are no worse than integers: {growths}")
+    return {**STAGES, **PERPLEXITY, "gates__perplexity__threshold": passes + share * (growths[2] - passes)}
 
 
 def three_stages_pass_and_the_last_is_published(shop):
