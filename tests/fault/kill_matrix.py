@@ -3,6 +3,7 @@ comes to the same codes, scales and figures as the job left alone.
 
 TERCET_KILLS is how many kills to make at least (50), TERCET_SEED the dice (the date that the test was written)."""
 
+import math
 import os
 import random
 import time
@@ -13,7 +14,7 @@ from interrupting import (SOLVED_AND_TUNED, STAGES, Reference, arguments_of, jou
 
 KILLS = int(os.environ.get("TERCET_KILLS", "50"))
 SEED = int(os.environ.get("TERCET_SEED", "20261125"))
-RANKS = {1: 0.4, 2: 0.4, 4: 0.2}  # share of the kills
+RANKS = {1: 0.5, 2: 0.25, 4: 0.25}  # share of the kills
 
 
 class Campaign:
@@ -57,7 +58,7 @@ def a_job_killed_in_every_stage_comes_to_the_same(shop):
     total = 0
     for ranks, share in RANKS.items():
         campaign = Campaign(shop, ranks)
-        campaign.make(round(share * KILLS))
+        campaign.make(math.ceil(share * KILLS))
         total += sum(campaign.kills.values())
         print(f"    {ranks} ranks: {sum(campaign.kills.values())} kills in {campaign.runs} runs: "
               + ", ".join(f"{stage} {count}" for stage, count in campaign.kills.items()), flush=True)
