@@ -32,7 +32,10 @@ struct ExportCheck {
   void (*check)(const fs::path&, const PackedModel&, Findings&);
 };
 constexpr ExportCheck kExportChecks[] = {
-    {"model.gguf", check_gguf}, {"hf-bitnet", check_hf_bitnet}, {"compressed-tensors", check_compressed_tensors}};
+    {"model.gguf", check_gguf},
+    {"hf-bitnet", check_hf_bitnet},
+    {"compressed-tensors", check_compressed_tensors},
+    {"kernels.safetensors", check_kernels}};
 
 constexpr std::uintmax_t kMaxMetadataBytes = 256 << 20;
 

@@ -85,7 +85,7 @@ void CompressJob::pack() {
       {kDequantizedFile, kDequantizedFile, [&](const fs::path& to) { write_dequantized_pt(to, model); }},
       {"hf", "hf", [&](const fs::path& to) { write_hf_folder(to, model, config_.model.path, tokenizer); }},
       {"tokenizer", "tokenizer", [&](const fs::path& to) { copy_tokenizer(tokenizer, to); }}};
-  const ExportSettings settings = export_settings(config_, *original_);
+  ExportSettings settings = export_settings(config_, *original_);
   const std::string variant = "/" + settings.gguf_type + "/" + std::to_string(settings.shard_bytes);
   for (const std::string& name : config_.exports.formats) {
     const ExportFormat& format = export_format(name);
@@ -104,6 +104,7 @@ void CompressJob::pack() {
     }
     return sha256_file(directory_.staged() / kPackedFile);
   });
+  settings.packed_sha256 = packed_hash_;
   for (const Export& each : exports) {
     on_root(comm_, [&] {
       export_once(each.place, each.made_by, each.write);

@@ -36,8 +36,11 @@ struct PackedModel {
 };
 
 void write_packed_model(const std::filesystem::path& file, const PackedModel& model);
-PackedModel read_packed_model(
-    const std::filesystem::path& file);  // DataError naming the tensor for anything inconsistent
+// What reading looks at: everything, or all but each single code, of a file that is known to be the one that was looked
+// at before (its SHA-256 says so).
+enum class PackedCheck { kAll, kAllButCodes };
+// Throws DataError naming the tensor for anything inconsistent. Codes are views of the mapped file.
+PackedModel read_packed_model(const std::filesystem::path& file, PackedCheck check = PackedCheck::kAll);
 
 // The dequantized tensors under their Hugging Face names and layouts, fp16, one after the other: no more than one is in
 // memory at a time.
