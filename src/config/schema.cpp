@@ -282,7 +282,7 @@ const Row<JobConfig> kJobRows[] = {
   {"export.gguf_type", TERCET_AT(exports.gguf_type), "", one_of("auto | tq2_0 | tq1_0 | q2_0"), kChecked,
    "How GGUF stores trits; auto: `tq2_0` where every width and group is a multiple of its 256 values, else `q2_0`, whose blocks have 64."},
   {"export.shard_size_mb", TERCET_AT(exports.shard_size_mb), "MB", above(0), kChecked,
-   "Largest safetensors file of `hf-bitnet` and `compressed-tensors`; a larger one is cut into shards with an index."},
+   "Largest safetensors file of `hf`, `hf-bitnet` and `compressed-tensors`; a larger one is cut into shards with an index."},
 
   {"report.sample_prompt", TERCET_AT(report.sample_prompt), "", any(), kNone,
    "What the original, the packed and the dequantized model go on from in the report; empty: the beginning of the held-out text."},

@@ -142,6 +142,24 @@ def a_kernel_file_is_mapped_only_where_it_belongs(shop):
     check("kernels.safetensors: it was made of another packed file" in found.out, found.out)
 
 
+def weights_beyond_a_size_are_in_shards(shop):
+    run = shop.folder / "shards"
+    settings = {"training__enabled": "false", "export__shard_size_mb": "0.1"}
+    plan = ("plan", QUICK, *sets(model__path=shop.model, output=shop.folder / "none", **settings), "--json")
+    check("hf/model-*.safetensors" in shop.run(*plan, ranks=0).must_end_with(0).json["artifacts"], "the plan knows of no shards")
+    shop.run(*shop.quick("shards", **settings)).must_end_with(0)
+    folder = run / "artifacts" / "hf"
+    index = json.loads((folder / "model.safetensors.index.json").read_text(encoding="utf-8"))
+    files = {path.name for path in folder.glob("model-*.safetensors")}
+    check_equal(set(index["weight_map"].values()), files, "shards on disk and in the index")
+    check(len(files) > 2 and not (folder / "model.safetensors").exists(), f"no shards: {files}")
+    shop.run("verify", run, ranks=0).must_end_with(0)
+    evaluate = ("--data", shop.text, "--sequence-length", "64", "--windows", "5", "--json")
+    whole = shop.run("evaluate", rounded(shop) / "artifacts" / "hf", *evaluate, ranks=0).must_end_with(0).json
+    cut = shop.run("evaluate", folder, *evaluate, ranks=0).must_end_with(0).json
+    check_equal(cut["perplexity"], whole["perplexity"], "perplexity in shards")
+
+
 def the_wrong_kind_of_folder_is_named(shop):
     must_fail(shop, 65, ("/nowhere", "does not exist"), "inspect", "/nowhere")
     must_fail(shop, 65, (shop.folder, "config.json"), "inspect", shop.folder)
@@ -157,4 +175,4 @@ if __name__ == "__main__":
           inspect_of_a_run_is_its_report, a_plan_foresees_what_the_job_makes, a_plan_without_training_expects_no_time,
           a_plan_refuses_what_the_job_would_refuse, evaluate_prints_a_table_and_compares_with_a_reference,
           evaluate_refuses_what_it_cannot_measure, a_kernel_file_is_mapped_only_where_it_belongs,
-          the_wrong_kind_of_folder_is_named])
+          weights_beyond_a_size_are_in_shards, the_wrong_kind_of_folder_is_named])

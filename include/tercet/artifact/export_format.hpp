@@ -22,9 +22,9 @@
 namespace tercet {
 
 struct ExportSettings {
-  std::string gguf_type = "auto";                      // how GGUF stores trits: auto | tq2_0 | tq1_0 | q2_0
-  std::uint64_t shard_bytes = std::uint64_t{5} << 30;  // a safetensors file larger than this is cut into shards
-  std::filesystem::path model_folder;                  // the original's: generation_config.json
+  std::string gguf_type = "auto";                // how GGUF stores trits: auto | tq2_0 | tq1_0 | q2_0
+  std::uint64_t shard_bytes = kUsualShardBytes;  // weights of a Hugging Face folder beyond it are cut into shards
+  std::filesystem::path model_folder;            // the original's: generation_config.json
   std::filesystem::path tokenizer_folder;
   std::string packed_sha256;  // of the packed file that holds the model, once it is written
 };
