@@ -142,6 +142,16 @@ def a_kernel_file_is_mapped_only_where_it_belongs(shop):
     check("kernels.safetensors: it was made of another packed file" in found.out, found.out)
 
 
+def bench_sets_an_artifact_beside_itself_and_the_original(shop):
+    bench = ("bench", rounded(shop), "--prompt-tokens", "8", "--new-tokens", "4", "--repetitions", "1", "--json")
+    alone = shop.run(*bench, ranks=0).must_end_with(0).json["models"]
+    check_equal([row["name"] for row in alone], ["packed", "dequantized, fp32", "dequantized, bf16"], "rows")
+    beside = shop.run(*bench, "--against", shop.model, ranks=0).must_end_with(0).json["models"]
+    check_equal([row["name"] for row in beside], ["packed", "dequantized, fp32", "original, fp32", "original, bf16"], "rows")
+    packed, whole, half = (row["bytes_per_token"] for row in alone)
+    check(packed < half < whole, f"bytes read for a token: {alone}")
+
+
 def weights_beyond_a_size_are_in_shards(shop):
     run = shop.folder / "shards"
     settings = {"training__enabled": "false", "export__shard_size_mb": "0.1"}
@@ -175,4 +185,5 @@ if __name__ == "__main__":
           inspect_of_a_run_is_its_report, a_plan_foresees_what_the_job_makes, a_plan_without_training_expects_no_time,
           a_plan_refuses_what_the_job_would_refuse, evaluate_prints_a_table_and_compares_with_a_reference,
           evaluate_refuses_what_it_cannot_measure, a_kernel_file_is_mapped_only_where_it_belongs,
-          weights_beyond_a_size_are_in_shards, the_wrong_kind_of_folder_is_named])
+          bench_sets_an_artifact_beside_itself_and_the_original, weights_beyond_a_size_are_in_shards,
+          the_wrong_kind_of_folder_is_named])
