@@ -75,6 +75,19 @@ at::Tensor decode_stored(const StoredTensor& stored) {
   return values;
 }
 
+at::Tensor decode_levels(const StoredTensor& stored) {
+  const CodeLayout layout = stored.spec.format->layout();
+  const std::int64_t rows = stored.shape[0], columns = stored.shape[1], row_bytes = stored.codes.size(1);
+  const auto* bytes = static_cast<const std::uint8_t*>(stored.codes.const_data_ptr());
+  at::Tensor levels = at::empty({rows, columns}, at::kChar);
+  auto* out = levels.mutable_data_ptr<std::int8_t>();
+  for (std::int64_t i = 0; i < rows; ++i) {
+    for (std::int64_t j = 0; j < columns; ++j)
+      *out++ = static_cast<std::int8_t>(code_at(bytes + i * row_bytes, j, layout) - layout.zero);
+  }
+  return levels;
+}
+
 void ValueComparison::report(const std::string& tensor, const std::string& file, Findings& findings) const {
   if (different_ == 0) return;
   findings.push_back("tensor '" + tensor + "' of " + file + " differs from its packed codes in " +

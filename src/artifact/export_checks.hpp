@@ -17,6 +17,8 @@ using Findings = std::vector<std::string>;
 
 // value = (code - zero point) x scale, rounded once to fp16, from the layout of the packed file; [out, in].
 at::Tensor decode_stored(const StoredTensor& stored);
+// int8 [out, in], code - code of level 0, from the same layout; of a grid.
+at::Tensor decode_levels(const StoredTensor& stored);
 
 // Counts the places where a value of a file, rounded to fp16, is another than the packed codes stand for (zeros may
 // differ in sign), and says so in the end.
@@ -39,5 +41,6 @@ class ValueComparison {
 void check_gguf(const std::filesystem::path& path, const PackedModel& model, Findings& findings);
 void check_hf_bitnet(const std::filesystem::path& path, const PackedModel& model, Findings& findings);
 void check_compressed_tensors(const std::filesystem::path& path, const PackedModel& model, Findings& findings);
+void check_kernels(const std::filesystem::path& path, const PackedModel& model, Findings& findings);
 
 }  // namespace tercet

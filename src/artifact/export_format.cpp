@@ -9,7 +9,7 @@ namespace tercet {
 
 const std::vector<const ExportFormat*>& export_formats() {
   static const std::vector<const ExportFormat*> table = {&gguf_export(), &hf_bitnet_export(),
-                                                         &compressed_tensors_export()};
+                                                         &compressed_tensors_export(), &kernels_export()};
   return table;
 }
 

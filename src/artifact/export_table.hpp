@@ -8,5 +8,6 @@ namespace tercet {
 const ExportFormat& gguf_export();                // gguf_export.cpp
 const ExportFormat& hf_bitnet_export();           // hf_bitnet.cpp
 const ExportFormat& compressed_tensors_export();  // compressed_tensors.cpp
+const ExportFormat& kernels_export();             // kernels_export.cpp
 
 }  // namespace tercet

@@ -46,10 +46,10 @@ void write_dequantized_pt(const fs::path& file, const PackedModel& model) {
 }
 
 void write_hf_folder(const fs::path& folder, const PackedModel& model, const fs::path& model_folder,
-                     const fs::path& tokenizer_folder) {
+                     const fs::path& tokenizer_folder, std::uint64_t shard_bytes) {
   write_hf_frame(folder, hf_config(model.config, "float16"), model.config, model_folder, tokenizer_folder);
   const Dequantized dequantized(model);
-  write_safetensors(folder / "model.safetensors", dequantized.tensors, {}, dequantized.values);
+  write_hf_weights(folder, dequantized.tensors, dequantized.values, shard_bytes);
 }
 
 }  // namespace tercet

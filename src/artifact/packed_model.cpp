@@ -39,8 +39,8 @@ TorchDict describe(const PackedTensor& tensor) {
 // Reads the entries of one file, naming it in every complaint.
 class Reader {
  public:
-  Reader(const TorchValue& root, std::string where, std::uint64_t bytes)
-      : root_(root), where_(std::move(where)), bytes_(bytes) {}
+  Reader(const TorchValue& root, std::string where, std::uint64_t bytes, PackedCheck check)
+      : root_(root), where_(std::move(where)), bytes_(bytes), check_(check) {}
 
   PackedModel read() const {
     const auto* top = std::get_if<TorchDict>(&root_);
@@ -108,7 +108,7 @@ class Reader {
       if (codes.contains(name)) tensor.stored.codes = codes.at(name);
       if (scales.contains(name)) tensor.stored.scales = scales.at(name);
       if (zero_points.contains(name)) tensor.stored.zero_points = zero_points.at(name);
-      check_packed_tensor(tensor, where_);
+      check_packed_tensor(tensor, where_, check_);
       bytes += stored_bytes(tensor.stored);
       // Tensors that share memory would be small here and large once decoded.
       if (bytes > bytes_) throw DataError("'" + where_ + "' describes more codes than it holds");
@@ -151,6 +151,7 @@ class Reader {
   const TorchValue& root_;
   std::string where_;
   std::uint64_t bytes_;  // of the file
+  PackedCheck check_;
 };
 
 }  // namespace
@@ -183,13 +184,13 @@ void write_packed_model(const std::filesystem::path& file, const PackedModel& mo
   write_torch_file(file, packed_content(model));
 }
 
-PackedModel read_packed_model(const std::filesystem::path& file) {
+PackedModel read_packed_model(const std::filesystem::path& file, PackedCheck check) {
   const TorchValue root = read_torch_file(file);  // says what is wrong with a file that is not there
-  return packed_model_of(root, file.string(), std::filesystem::file_size(file));
+  return packed_model_of(root, file.string(), std::filesystem::file_size(file), check);
 }
 
-PackedModel packed_model_of(const TorchValue& root, const std::string& where, std::uint64_t bytes) {
-  return Reader(root, where, bytes).read();
+PackedModel packed_model_of(const TorchValue& root, const std::string& where, std::uint64_t bytes, PackedCheck check) {
+  return Reader(root, where, bytes, check).read();
 }
 
 }  // namespace tercet

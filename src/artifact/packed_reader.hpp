@@ -10,6 +10,7 @@
 namespace tercet {
 
 // `root` is what the file `where` of `bytes` bytes holds. Throws DataError naming the tensor for anything inconsistent.
-PackedModel packed_model_of(const TorchValue& root, const std::string& where, std::uint64_t bytes);
+PackedModel packed_model_of(const TorchValue& root, const std::string& where, std::uint64_t bytes,
+                            PackedCheck check = PackedCheck::kAll);
 
 }  // namespace tercet

@@ -8,7 +8,7 @@
 namespace tercet {
 
 // Throws DataError naming `where` and the tensor.
-void check_packed_tensor(const PackedTensor& tensor, const std::string& where);
+void check_packed_tensor(const PackedTensor& tensor, const std::string& where, PackedCheck check = PackedCheck::kAll);
 
 // The name under which a family's head would be stored, e.g. "lm_head.weight".
 std::string exported_head_name(Family family);

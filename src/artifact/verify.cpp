@@ -23,7 +23,7 @@ using TensorMap = std::map<std::string, at::Tensor>;
 
 constexpr const char* kPacked = "bitnet_quantized_model.pt";
 constexpr const char* kDequantized = "bitnet_dequantized_fp16.pt";
-constexpr const char* kSafetensors = "hf/model.safetensors";
+constexpr const char* kFolder = "hf";
 constexpr const char* kMetadata = "compression_metadata.json";
 
 // Where an export lies, if it was asked for, and its check.
@@ -31,8 +31,10 @@ struct ExportCheck {
   const char* place;
   void (*check)(const fs::path&, const PackedModel&, Findings&);
 };
-constexpr ExportCheck kExportChecks[] = {
-    {"model.gguf", check_gguf}, {"hf-bitnet", check_hf_bitnet}, {"compressed-tensors", check_compressed_tensors}};
+constexpr ExportCheck kExportChecks[] = {{"model.gguf", check_gguf},
+                                         {"hf-bitnet", check_hf_bitnet},
+                                         {"compressed-tensors", check_compressed_tensors},
+                                         {"kernels.safetensors", check_kernels}};
 
 constexpr std::uintmax_t kMaxMetadataBytes = 256 << 20;
 
@@ -83,23 +85,29 @@ TensorMap torch_tensors(const fs::path& file) {
   return tensors;
 }
 
-TensorMap safetensors_tensors(const fs::path& file) {
-  const auto source = open_safetensors(file);
-  TensorMap tensors;
-  for (const auto& [name, info] : source->tensors()) tensors[name] = source->tensor(name);
-  return tensors;
+// One file of weights, or shards. A tensor keeps its file mapped.
+Export folder_tensors(const fs::path& folder) {
+  const auto source = open_weights(folder / kFolder);
+  const bool whole = source->files().size() == 1;
+  Export found{whole ? source->files().front().lexically_relative(folder).generic_string() : kFolder, {}};
+  for (const auto& [name, info] : source->tensors()) found.tensors[name] = source->tensor(name);
+  return found;
 }
 
-// Those of the exports for other programs, by their paths below `folder`.
-std::vector<std::string> exported_files(const fs::path& folder) {
-  std::vector<std::string> names;
-  for (const ExportCheck& each : kExportChecks) {
-    if (fs::is_regular_file(folder / each.place)) names.emplace_back(each.place);
-    if (!fs::is_directory(folder / each.place)) continue;
-    for (const auto& entry : fs::recursive_directory_iterator(folder / each.place)) {
-      if (entry.is_regular_file()) names.push_back(entry.path().lexically_relative(folder).generic_string());
-    }
+// Every file of the place, by its path below `folder`.
+void list_files(const fs::path& folder, const char* place, std::vector<std::string>& names) {
+  if (fs::is_regular_file(folder / place)) names.emplace_back(place);
+  if (!fs::is_directory(folder / place)) return;
+  for (const auto& entry : fs::recursive_directory_iterator(folder / place)) {
+    if (entry.is_regular_file()) names.push_back(entry.path().lexically_relative(folder).generic_string());
   }
+}
+
+// What the metadata must list, whether it is there or not.
+std::vector<std::string> files_to_list(const fs::path& folder) {
+  std::vector<std::string> names{kPacked, kDequantized};
+  list_files(folder, kFolder, names);
+  for (const ExportCheck& each : kExportChecks) list_files(folder, each.place, names);
   return names;
 }
 
@@ -110,10 +118,7 @@ void check_hashes(const fs::path& folder, Findings& findings) {
     findings.push_back(std::string(kMetadata) + " has no list of files with their SHA-256");
     return;
   }
-  for (const char* required : {kPacked, kDequantized, kSafetensors}) {
-    if (!files->contains(required)) findings.push_back(std::string(kMetadata) + " gives no SHA-256 of " + required);
-  }
-  for (const std::string& name : exported_files(folder)) {
+  for (const std::string& name : files_to_list(folder)) {
     if (!files->contains(name)) findings.push_back(std::string(kMetadata) + " gives no SHA-256 of " + name);
   }
   for (const auto& [name, hash] : files->items()) {
@@ -128,7 +133,7 @@ void check_hashes(const fs::path& folder, Findings& findings) {
 
 void check_contents(const fs::path& folder, Findings& findings) {
   const PackedModel model = read_packed_model(folder / kPacked);
-  Export standard{kSafetensors, safetensors_tensors(folder / kSafetensors)};
+  Export standard = folder_tensors(folder);
   Export state{kDequantized, torch_tensors(folder / kDequantized)};
   const PackedTensor* tied = tied_embedding(model);
   for (const PackedTensor& tensor : model.tensors) {
@@ -141,7 +146,7 @@ void check_contents(const fs::path& folder, Findings& findings) {
   }
   report_superfluous(standard, findings);
   report_superfluous(state, findings);
-  const ModelConfig exported = read_model_config(folder / "hf");
+  const ModelConfig exported = read_model_config(folder / kFolder);
   if (exported.family != model.config.family || exported.vocab_size != model.config.vocab_size ||
       exported.tied_head != model.config.tied_head) {
     findings.push_back("hf/config.json describes another model than the packed one");

@@ -277,12 +277,12 @@ const Row<JobConfig> kJobRows[] = {
   {"gates.handoff.threshold", TERCET_AT(gates.handoff.threshold), "", between(0, 1), kChecked,
    "1: every file that the next phase needs must exist and load."},
 
-  {"export.formats", TERCET_AT(exports.formats), "", one_of("gguf | hf-bitnet | compressed-tensors"), kChecked,
-   "What is written for other programs ([exports.md](exports.md)), in addition to the packed file, the fp16 state dict and the `hf` folder. What a format cannot express is refused before the job does anything; with a `target`, when the formats are chosen."},
+  {"export.formats", TERCET_AT(exports.formats), "", one_of("gguf | hf-bitnet | compressed-tensors | kernels"), kChecked,
+   "What is written for other programs, and with `kernels` for faster loading by this one ([exports.md](exports.md)), in addition to the packed file, the fp16 state dict and the `hf` folder. What a format cannot express is refused before the job does anything; with a `target`, when the formats are chosen."},
   {"export.gguf_type", TERCET_AT(exports.gguf_type), "", one_of("auto | tq2_0 | tq1_0 | q2_0"), kChecked,
    "How GGUF stores trits; auto: `tq2_0` where every width and group is a multiple of its 256 values, else `q2_0`, whose blocks have 64."},
   {"export.shard_size_mb", TERCET_AT(exports.shard_size_mb), "MB", above(0), kChecked,
-   "Largest safetensors file of `hf-bitnet` and `compressed-tensors`; a larger one is cut into shards with an index."},
+   "Largest safetensors file of `hf`, `hf-bitnet` and `compressed-tensors`; a larger one is cut into shards with an index."},
 
   {"report.sample_prompt", TERCET_AT(report.sample_prompt), "", any(), kNone,
    "What the original, the packed and the dequantized model go on from in the report; empty: the beginning of the held-out text."},

@@ -29,7 +29,10 @@ std::vector<Contender> contenders_of(const BenchRequest& request, const std::str
   } else {
     const Decoder packed = job::load_model(request.model, {}, device, WeightForm::kPacked).decoder;
     if (packed.activation_bits() == 8) add("packed", packed);
-    add("dequantized, fp32", job::load_model(request.model, {}, device).decoder);
+    const Decoder dense = job::load_model(request.model, {}, device).decoder;
+    add("dequantized, fp32", dense);
+    // An original beside it computes as much.
+    if (request.against.empty()) add("dequantized, bf16", in_bfloat16(dense));
   }
   if (!request.against.empty()) original(request.against, "original, ");
   return contenders;

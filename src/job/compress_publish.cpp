@@ -81,12 +81,14 @@ NamedTensors read_state_dict(const fs::path& file) {
 void CompressJob::pack() {
   PackedModel model;  // on rank 0
   const fs::path tokenizer = original_->location.tokenizer;
+  ExportSettings settings = export_settings(config_, *original_);
+  const std::uint64_t shard = settings.shard_bytes;
   std::vector<Export> exports = {
       {kDequantizedFile, kDequantizedFile, [&](const fs::path& to) { write_dequantized_pt(to, model); }},
-      {"hf", "hf", [&](const fs::path& to) { write_hf_folder(to, model, config_.model.path, tokenizer); }},
+      {"hf", "hf/" + std::to_string(shard),
+       [&](const fs::path& to) { write_hf_folder(to, model, config_.model.path, tokenizer, shard); }},
       {"tokenizer", "tokenizer", [&](const fs::path& to) { copy_tokenizer(tokenizer, to); }}};
-  const ExportSettings settings = export_settings(config_, *original_);
-  const std::string variant = "/" + settings.gguf_type + "/" + std::to_string(settings.shard_bytes);
+  const std::string variant = "/" + settings.gguf_type + "/" + std::to_string(shard);
   for (const std::string& name : config_.exports.formats) {
     const ExportFormat& format = export_format(name);
     exports.push_back({format.place(), name + variant, [&](const fs::path& to) { format.write(to, model, settings); }});
@@ -104,6 +106,7 @@ void CompressJob::pack() {
     }
     return sha256_file(directory_.staged() / kPackedFile);
   });
+  settings.packed_sha256 = packed_hash_;
   for (const Export& each : exports) {
     on_root(comm_, [&] {
       export_once(each.place, each.made_by, each.write);

@@ -58,10 +58,11 @@ DiskPlan plan_disk(const PlannedJob& job) {
   const PackedModel artifact = unfilled_artifact(job.config, job.model.decoder, job.storage);
   const ArtifactBytes files = artifact_bytes(artifact);
   const std::uint64_t tokenizer = tokenizer_bytes(job.model.location.tokenizer);
+  const bool in_shards = static_cast<double>(files.safetensors) > job.config.exports.shard_size_mb * 1e6;
   DiskPlan plan;
   plan.artifacts = {{kPackedFile, files.packed},
                     {kDequantizedFile, files.dequantized},
-                    {"hf/model.safetensors", files.safetensors},
+                    {in_shards ? "hf/model-*.safetensors" : "hf/model.safetensors", files.safetensors},
                     {"tokenizer, twice", 2 * tokenizer}};
   for (const std::string& name : job.config.exports.formats) {
     const ExportFormat& format = export_format(name);

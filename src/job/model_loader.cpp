@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "tercet/artifact/kernel_file.hpp"
 #include "tercet/artifact/packed_model.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/quant/format.hpp"
@@ -32,11 +33,14 @@ LoadedModel load_hugging_face(const ModelLocation& location, const std::string& 
   return {location, Decoder::load(config, *weights, device), nullptr, weights->bytes(), weights->files()};
 }
 
+// A kernel file beside the packed one says by its hash that the packed one was looked at before.
 LoadedModel load_packed(const ModelLocation& location, const std::string& device, WeightForm form) {
-  const PackedModel packed = read_packed_model(location.weights);
+  const auto kernels = form == WeightForm::kDense ? nullptr : KernelFile::beside(location.weights);
+  const PackedModel packed =
+      read_packed_model(location.weights, kernels ? PackedCheck::kAllButCodes : PackedCheck::kAll);
   std::vector<StoredParameter> parameters;
   for (const PackedTensor& tensor : packed.tensors) {
-    parameters.push_back({tensor.name, tensor.stored, tensor.input_first});
+    parameters.push_back({tensor.name, tensor.stored, tensor.input_first, kernels ? kernels->matrix(tensor) : nullptr});
   }
   // The kernels take int8 inputs; weights that were judged with float inputs are dequantized.
   const WeightForm used = packed.activation_bits == 8 ? form : WeightForm::kDense;

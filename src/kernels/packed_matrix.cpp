@@ -5,6 +5,7 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <cstdint>
 
 #include "kernels/kernels.hpp"
 #include "kernels/on_device.hpp"
@@ -58,6 +59,21 @@ at::Tensor by_blocks(const at::Tensor& values, std::int64_t rows, std::int64_t g
   return padded.view({blocks, kBlockRows, groups}).transpose(1, 2).contiguous();
 }
 
+// `part` against one of its type and shape.
+void check_part(const std::string& what, const at::Tensor& part, const at::Tensor& expected) {
+  const auto require = [&](bool sound, const std::string& reason) {
+    if (!sound) throw DataError("the " + what + " of a packed matrix are not what its format has", reason);
+  };
+  require(part.defined() == expected.defined(), part.defined() ? "it has none" : "they are missing");
+  if (!expected.defined()) return;
+  require(part.scalar_type() == expected.scalar_type(),
+          std::string("their type is ") + c10::toString(part.scalar_type()));
+  require(part.sizes() == expected.sizes(), "their shape does not fit the matrix's");
+  require(part.is_cpu() && part.is_contiguous(), "they are not contiguous in memory");
+  require(reinterpret_cast<std::uintptr_t>(part.const_data_ptr()) % kPartAlignment == 0,
+          "they do not begin at a multiple of " + std::to_string(kPartAlignment) + " bytes");
+}
+
 StoredTensor rows_of(const StoredTensor& stored, std::int64_t begin, std::int64_t count) {
   StoredTensor part = stored;
   part.shape[0] = count;
@@ -77,15 +93,41 @@ std::string PackedMatrix::refusal(const FormatSpec& spec, std::int64_t columns, 
   return device == "cpu" ? "" : device_refusal(device, group, columns);
 }
 
-PackedMatrix::PackedMatrix(const StoredTensor& stored) {
-  rows_ = stored.shape.at(0);
-  columns_ = stored.shape.at(1);
-  const std::string why = refusal(stored.spec, columns_);
+PackedMatrix::PackedMatrix(const FormatSpec& spec, std::int64_t rows, std::int64_t columns)
+    : rows_(rows), columns_(columns) {
+  const std::string why = refusal(spec, columns_);
   if (!why.empty()) throw DataError("there are no kernels for a matrix in this form", why, "dequantize it");
-  group_columns_ = group_columns_of(stored.spec, columns_);
-  bits_ = kernel_bits(stored.spec);
-  zero_ = -stored.spec.format->levels(stored.spec.symmetric).lowest;
+  group_columns_ = group_columns_of(spec, columns_);
+  bits_ = kernel_bits(spec);
+  zero_ = -spec.format->levels(spec.symmetric).lowest;
   if (bits_ == 8) zero_ = 128;  // what the AVX2 kernels for bytes take
+}
+
+PackedParts PackedMatrix::unfilled_parts(const FormatSpec& spec, std::int64_t rows, std::int64_t columns) {
+  const PackedMatrix matrix(spec, rows, columns);
+  const auto part = [](at::IntArrayRef shape, at::ScalarType type) {
+    return at::empty(shape, at::TensorOptions(type).device(at::kMeta));
+  };
+  const std::int64_t blocks = whole(rows, kBlockRows), chunks = whole(columns, chunk_columns(matrix.bits_));
+  PackedParts parts{
+      part({blocks, chunks, kChunkBytes}, at::kByte), part({blocks, matrix.groups(), kBlockRows}, at::kHalf), {}};
+  if (!spec.symmetric) parts.zero_points = part({blocks, matrix.groups(), kBlockRows}, at::kChar);
+  return parts;
+}
+
+PackedMatrix::PackedMatrix(const FormatSpec& spec, std::int64_t rows, std::int64_t columns, const PackedParts& parts)
+    : PackedMatrix(spec, rows, columns) {
+  const PackedParts expected = unfilled_parts(spec, rows, columns);
+  check_part("codes", parts.codes, expected.codes);
+  check_part("scales", parts.scales, expected.scales);
+  check_part("zero points", parts.zero_points, expected.zero_points);
+  codes_ = parts.codes;
+  scales_ = parts.scales;
+  zero_points_ = parts.zero_points;
+}
+
+PackedMatrix::PackedMatrix(const StoredTensor& stored)
+    : PackedMatrix(stored.spec, stored.shape.at(0), stored.shape.at(1)) {
   const std::int64_t blocks = whole(rows_, kBlockRows), chunks = whole(columns_, chunk_columns(bits_));
   codes_ = at::zeros({blocks, chunks, kChunkBytes}, at::kByte);
   for (std::int64_t block = 0; block < blocks; ++block) {

@@ -1,5 +1,6 @@
 #include "model/linear.hpp"
 
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/mm.h>
@@ -81,10 +82,23 @@ struct LinearGroup : torch::autograd::Function<LinearGroup> {
   }
 };
 
+// The products of one token, each with its weight where it lies: joining the weights would cost more than multiplying.
+at::Tensor one_row(const at::Tensor& x, const std::vector<at::Tensor>& weights, const std::vector<at::Tensor>& biases,
+                   bool input_first) {
+  const auto type = x.scalar_type();
+  std::vector<at::Tensor> outputs;
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    const at::Tensor weight = weights[i].to(type), right = input_first ? weight : weight.t();
+    outputs.push_back(biases[i].defined() ? at::addmm(biases[i].to(type), x, right) : at::mm(x, right));
+  }
+  return outputs.size() == 1 ? outputs.front() : at::cat(outputs, -1);
+}
+
 }  // namespace
 
 at::Tensor linear_group(const at::Tensor& x, const std::vector<at::Tensor>& weights,
                         const std::vector<at::Tensor>& biases, bool input_first) {
+  if (x.size(0) == 1 && !at::GradMode::is_enabled()) return one_row(x, weights, biases, input_first);
   std::vector<at::Tensor> tensors = weights;
   std::vector<std::int64_t> has_bias;
   for (const auto& bias : biases) {

@@ -242,7 +242,8 @@ Decoder Decoder::from_stored(const ModelConfig& config, const std::vector<Stored
     if (stored.shape.size() != 2 || !PackedMatrix::refusal(stored.spec, stored.shape[1], device).empty()) {
       return nullptr;
     }
-    return std::make_shared<const PackedMatrix>(PackedMatrix(stored).to(device));
+    const auto& known_packed = found->second->packed;
+    return std::make_shared<const PackedMatrix>((known_packed ? *known_packed : PackedMatrix(stored)).to(device));
   };
   return Decoder(config, checked_parameters(config, tensors, device, packing));
 }

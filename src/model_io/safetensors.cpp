@@ -35,13 +35,6 @@ std::string_view header_of(const MappedFile& file) {
   return header;
 }
 
-void check_metadata(const nlohmann::json& metadata, const std::string& where) {
-  if (!metadata.is_object()) throw DataError("'" + where + "': '__metadata__' is no object");
-  for (const auto& [key, value] : metadata.items()) {
-    if (!value.is_string()) throw DataError("'" + where + "': metadata '" + key + "' is not a string");
-  }
-}
-
 }  // namespace
 
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& file)
@@ -51,7 +44,7 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& file)
   const nlohmann::json object = parse_json_object(header, file.string());
   for (const auto& [name, entry] : object.items()) {
     if (name == "__metadata__") {
-      check_metadata(entry, file.string());
+      read_metadata(entry);
     } else {
       read_entry(name, entry);
     }
@@ -62,6 +55,15 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& file)
 void SafetensorsFile::fail(const std::string& name, const std::string& reason) const {
   throw DataError("tensor '" + name + "' of '" + mapping_->path().string() + "' is malformed", reason,
                   "the file may be cut off or damaged");
+}
+
+void SafetensorsFile::read_metadata(const nlohmann::json& metadata) {
+  const std::string where = "'" + mapping_->path().string() + "'";
+  if (!metadata.is_object()) throw DataError(where + ": '__metadata__' is no object");
+  for (const auto& [key, value] : metadata.items()) {
+    if (!value.is_string()) throw DataError(where + ": metadata '" + key + "' is not a string");
+    metadata_[key] = value.get<std::string>();
+  }
 }
 
 void SafetensorsFile::read_entry(const std::string& name, const nlohmann::json& entry) {
@@ -139,6 +141,10 @@ at::Tensor SafetensorsFile::tensor(const std::string& name) const {
 
 std::unique_ptr<WeightSource> open_safetensors(const std::filesystem::path& file) {
   return std::make_unique<SafetensorsFile>(file);
+}
+
+std::map<std::string, std::string> safetensors_metadata(const std::filesystem::path& file) {
+  return SafetensorsFile(file).metadata();
 }
 
 }  // namespace tercet

@@ -24,12 +24,14 @@ class SafetensorsFile final : public WeightSource {
   at::Tensor tensor(const std::string& name) const override;
   std::uint64_t bytes() const override { return mapping_->bytes().size(); }
   std::vector<std::filesystem::path> files() const override { return {mapping_->path()}; }
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
  private:
   struct Extent {
     std::uint64_t begin;
     std::uint64_t end;
   };
+  void read_metadata(const nlohmann::json& metadata);
   void read_entry(const std::string& name, const nlohmann::json& entry);
   Extent read_extent(const std::string& name, const nlohmann::json& entry) const;
   void check_coverage() const;
@@ -37,6 +39,7 @@ class SafetensorsFile final : public WeightSource {
 
   std::shared_ptr<const MappedFile> mapping_;
   std::span<const std::byte> data_;
+  std::map<std::string, std::string> metadata_;
   std::map<std::string, TensorInfo> tensors_;
   std::map<std::string, Extent> extents_;
 };

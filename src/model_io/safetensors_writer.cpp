@@ -10,8 +10,6 @@
 namespace tercet {
 namespace {
 
-constexpr std::size_t kAlignment = 8;  // of the data section, as the format's own writer pads
-
 // The data may have no gaps, so wide elements come first: then every tensor starts at a multiple of its element size.
 NamedTensors by_width(NamedTensors tensors) {
   std::stable_sort(tensors.begin(), tensors.end(),
@@ -19,8 +17,9 @@ NamedTensors by_width(NamedTensors tensors) {
   return tensors;
 }
 
+// Filled up with spaces, so that the data behind it begins at a multiple of `alignment`.
 std::string header_of(const NamedTensors& tensors, const std::map<std::string, std::string>& metadata,
-                      const std::string& where) {
+                      const std::string& where, std::size_t alignment) {
   nlohmann::ordered_json header;
   header["__metadata__"] = metadata;
   header["__metadata__"]["format"] = "pt";
@@ -34,16 +33,18 @@ std::string header_of(const NamedTensors& tensors, const std::map<std::string, s
     offset += tensor.nbytes();
   }
   std::string text = header.dump();
-  text.append((kAlignment - text.size() % kAlignment) % kAlignment, ' ');
+  const std::size_t begin = sizeof(std::uint64_t) + text.size();
+  text.append((alignment - begin % alignment) % alignment, ' ');
   return text;
 }
 
 }  // namespace
 
 void write_safetensors(const std::filesystem::path& file, const NamedTensors& tensors,
-                       const std::map<std::string, std::string>& metadata, const DeferredTensors& deferred) {
+                       const std::map<std::string, std::string>& metadata, const DeferredTensors& deferred,
+                       std::size_t alignment) {
   const NamedTensors ordered = by_width(tensors);
-  const std::string header = header_of(ordered, metadata, file.string());
+  const std::string header = header_of(ordered, metadata, file.string(), alignment);
   const std::uint64_t length = header.size();
   StagedFile staged(file);
   staged.write(&length, sizeof(length));
@@ -55,8 +56,9 @@ void write_safetensors(const std::filesystem::path& file, const NamedTensors& te
   staged.publish();
 }
 
-std::uint64_t safetensors_bytes(const NamedTensors& tensors, const std::map<std::string, std::string>& metadata) {
-  std::uint64_t bytes = sizeof(std::uint64_t) + header_of(by_width(tensors), metadata, "safetensors").size();
+std::uint64_t safetensors_bytes(const NamedTensors& tensors, const std::map<std::string, std::string>& metadata,
+                                std::size_t alignment) {
+  std::uint64_t bytes = sizeof(std::uint64_t) + header_of(by_width(tensors), metadata, "safetensors", alignment).size();
   for (const auto& [name, tensor] : tensors) bytes += tensor.nbytes();
   return bytes;
 }

@@ -44,6 +44,27 @@ TERCET_EXACT_CLONES double sum_magnitude(const float* weight, std::int64_t count
   return sum;
 }
 
+TERCET_EXACT_CLONES void sum_magnitudes(const float* weight, std::int64_t width, std::int64_t runs, double* sums) {
+  constexpr std::int64_t kTogether = 8;
+  const bool short_runs = width <= kChunk && width % kLanes == 0;
+  std::int64_t run = 0;
+  for (; short_runs && run + kTogether <= runs; run += kTogether) {
+    float lanes[kTogether][kLanes] = {};
+    for (std::int64_t k = 0; k < kTogether; ++k) {
+      const float* at = weight + (run + k) * width;
+      for (std::int64_t i = 0; i < width; i += kLanes) {
+        for (std::int64_t lane = 0; lane < kLanes; ++lane) lanes[k][lane] += std::fabs(at[i + lane]);
+      }
+    }
+    double totals[kTogether] = {};
+    for (std::int64_t lane = 0; lane < kLanes; ++lane) {
+      for (std::int64_t k = 0; k < kTogether; ++k) totals[k] += lanes[k][lane];
+    }
+    std::copy(totals, totals + kTogether, sums + run);
+  }
+  for (; run < runs; ++run) sums[run] = sum_magnitude(weight + run * width, width);
+}
+
 TERCET_EXACT_CLONES NonZeroSums sum_non_zero(const float* weight, const float* column_weight, std::int64_t count,
                                              float mean, float threshold) {
   NonZeroSums sums;

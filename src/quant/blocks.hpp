@@ -16,6 +16,9 @@ struct NonZeroSums {
 };
 
 double sum_magnitude(const float* weight, std::int64_t count);
+// The same of `runs` runs of `width` weights each, one behind the other; short ones take turns in the processor's
+// pipelines.
+void sum_magnitudes(const float* weight, std::int64_t width, std::int64_t runs, double* sums);
 
 // Sums over the weights with |w| / mean > threshold; h = 1 without column weights.
 NonZeroSums sum_non_zero(const float* weight, const float* column_weight, std::int64_t count, float mean,

@@ -61,6 +61,11 @@ const NumberFormat* number_format(const std::string& name) {
   refuse_name("number format", name, known);
 }
 
+StoredTensor NumberFormat::store(const at::Tensor& weight, const FormatSpec& spec,
+                                 const Calibration& calibration) const {
+  return pack(quantize(weight, spec, calibration), spec);
+}
+
 at::Tensor NumberFormat::scales(const at::Tensor& weight, const FormatSpec& spec,
                                 const Calibration& calibration) const {
   return quantize(weight, spec, calibration).scales;

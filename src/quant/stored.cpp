@@ -75,7 +75,8 @@ StoredTensor pack(const QuantizedMatrix& matrix, const FormatSpec& spec) {
 
 StoredTensor store(const at::Tensor& value, const FormatSpec& spec, const Calibration& calibration) {
   heartbeat::beat();
-  if (spec.format->is_grid()) return pack(quantize(value, spec, calibration), spec);
+  check(value, spec);
+  if (spec.format->is_grid()) return spec.format->store(value, spec, calibration);
   const at::Tensor half = value.detach().to(at::kCPU, at::kHalf).contiguous();
   return {spec, half.sizes().vec(), half, {}, {}};
 }

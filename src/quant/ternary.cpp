@@ -37,7 +37,7 @@ float block_mean(const ScaleBlocks& blocks, const float* weight, std::int64_t bl
     sum += sum_magnitude(weight + offset, length);
     elements += length;
   });
-  return std::max(static_cast<float>(sum / static_cast<double>(elements)), kSmallestMean);
+  return mean_magnitude(sum, elements);
 }
 
 NonZeroSums block_sums(const ScaleBlocks& blocks, const Inputs& in, std::int64_t block, float mean, float threshold) {
@@ -83,6 +83,10 @@ float best_threshold(const ScaleBlocks& blocks, const Inputs& in, std::int64_t b
 }
 
 }  // namespace
+
+float mean_magnitude(double sum, std::int64_t count) {
+  return std::max(static_cast<float>(sum / static_cast<double>(count)), kSmallestMean);
+}
 
 void ternarize_on_host(const at::Tensor& weight, const FormatSpec& spec, const Calibration& calibration, float* out,
                        std::int8_t* trits, c10::Half* scales) {

@@ -13,7 +13,15 @@ namespace tercet::quant {
 void ternarize_on_host(const at::Tensor& weight, const FormatSpec& spec, const Calibration& calibration, float* out,
                        std::int8_t* trits, c10::Half* scales);
 
-// The same by whole-tensor expressions on the weight's device.
+// pack(quantize(weight)) of the rule absmean in one pass over the weight (two of a matrix with one scale): trits go
+// into their bytes as they are found. `weight` is on the host, and packs_at_once() says for which it is.
+bool packs_at_once(const FormatSpec& spec, const Calibration& calibration);
+StoredTensor pack_absmean(const at::Tensor& weight, const FormatSpec& spec);
+
+// The mean of `count` magnitudes that sum up to `sum`, as the rule takes it.
+float mean_magnitude(double sum, std::int64_t count);
+
+// Levels and scales by whole-tensor expressions on the weight's device.
 QuantizedMatrix ternarize_by_expressions(const at::Tensor& weight, const FormatSpec& spec,
                                          const Calibration& calibration);
 

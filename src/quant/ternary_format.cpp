@@ -44,6 +44,12 @@ class Ternary final : public NumberFormat {
     return result;
   }
 
+  StoredTensor store(const at::Tensor& weight, const FormatSpec& spec, const Calibration& calibration) const override {
+    return weight.device().is_cpu() && packs_at_once(spec, calibration)
+               ? pack_absmean(weight, spec)
+               : NumberFormat::store(weight, spec, calibration);
+  }
+
   void fake_quantize(const at::Tensor& weight, const FormatSpec& spec, const Calibration& calibration,
                      at::Tensor out) const override {
     if (calibration.scales.defined()) {

@@ -10,6 +10,7 @@
 
 #include "support.hpp"
 #include "tercet/artifact/export_format.hpp"
+#include "tercet/base/hash.hpp"
 #include "tercet/model/decoder.hpp"
 #include "tercet/text/tokenizer.hpp"
 
@@ -147,8 +148,9 @@ inline void write_exports(const std::filesystem::path& folder, const PackedModel
   write_byte_tokenizer(tokenizer);
   write_packed_model(folder / "bitnet_quantized_model.pt", model);
   write_dequantized_pt(folder / "bitnet_dequantized_fp16.pt", model);
-  write_hf_folder(folder / "hf", model, tokenizer, tokenizer);
+  write_hf_folder(folder / "hf", model, tokenizer, tokenizer, settings.shard_bytes);
   settings.model_folder = settings.tokenizer_folder = tokenizer;
+  settings.packed_sha256 = sha256_file(folder / "bitnet_quantized_model.pt");
   for (const std::string& name : names) {
     export_format(name).write(folder / export_format(name).place(), model, settings);
   }

@@ -50,6 +50,11 @@ TEST(Refusals, CoverWhatEachFormatCannotExpress) {
   PackedModel sixteen = packed_of(llama_json(64, 128, true), kPerTensor);
   sixteen.activation_bits = 16;
   EXPECT_MENTIONS(refusal_of("hf-bitnet", sixteen), "activation_bits: 8 works");
+  EXPECT_MENTIONS(refusal_of("kernels", sixteen), "activation_bits: 8 works");
+  EXPECT_MENTIONS(refusal_of("kernels", packed_of(llama_json(64, 128, true), group("ternary", 8), group("int8", 2))),
+                  "groups of 2 are no multiple");
+  EXPECT_MENTIONS(refusal_of("kernels", packed_of(llama_json(64, 128, true), FormatSpec{}, FormatSpec{})),
+                  "no matrix is quantized");
   EXPECT_MENTIONS(refusal_of("gguf", packed_of(llama_json(64, 128, true), group("int4", 32, false))),
                   "quantization.symmetric: true works");
   EXPECT_MENTIONS(refusal_of("gguf", packed_of(llama_json(192, 192, true), kPerTensor), "tq2_0"), "do not divide 192");

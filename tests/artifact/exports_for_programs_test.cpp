@@ -162,11 +162,44 @@ TEST(HfFolders, AreCutIntoShardsBeyondALimit) {
   const ScratchFolder folder;
   ExportSettings settings;
   settings.shard_bytes = 20000;
-  test::write_exports(folder.path(), packed_of(llama_json(64, 128, true), kPerTensor), {"hf-bitnet"}, settings);
-  const json index = json::parse(read_file(folder / "hf-bitnet/model.safetensors.index.json"));
-  EXPECT_FALSE(std::filesystem::exists(folder / "hf-bitnet/model.safetensors"));
-  EXPECT_GT(index["metadata"]["total_size"], 20000);
+  const PackedModel model = packed_of(llama_json(64, 128, true), kPerTensor);
+  test::write_exports(folder.path(), model, {"hf-bitnet"}, settings);
+  for (const char* place : {"hf", "hf-bitnet"}) {
+    const json index = json::parse(read_file(folder / place / "model.safetensors.index.json"));
+    EXPECT_FALSE(std::filesystem::exists(folder / place / "model.safetensors"));
+    EXPECT_GT(index["metadata"]["total_size"], 20000);
+    const auto files = open_weights(folder / place)->files();
+    EXPECT_GE(files.size(), 2);
+    for (const auto& file : files) EXPECT_LT(std::filesystem::file_size(file), 40000) << "a shard of two tensors";
+  }
   EXPECT_EQ(join(verify_artifacts(folder.path())), "");
+}
+
+TEST(HfFolders, InShardsAreCheckedAsWholeOnesAre) {
+  const ScratchFolder folder;
+  ExportSettings settings;
+  settings.shard_bytes = 20000;
+  const PackedModel model = packed_of(llama_json(64, 128, true), kPerTensor);
+  test::write_exports(folder.path(), model, {}, settings);
+  const std::string name = "model.layers.1.mlp.up_proj.weight";
+  const std::filesystem::path shard = open_weights(folder / "hf")->tensors().at(name).file;
+  const auto source = open_safetensors(shard);
+  NamedTensors tensors;
+  for (const auto& [each, info] : source->tensors()) tensors.emplace_back(each, source->tensor(each).clone());
+  for (auto& [each, tensor] : tensors) {
+    if (each == name) static_cast<std::uint16_t*>(tensor.mutable_data_ptr())[5] ^= 1;
+  }
+  write_safetensors(shard, tensors);
+  EXPECT_MENTIONS(join(verify_artifacts(folder.path())), shard.filename().string() + " has another SHA-256");
+  test::write_metadata(folder.path());
+  EXPECT_EQ(join(verify_artifacts(folder.path())),
+            "tensor '" + name + "' of hf differs from its packed codes in 1 of 8192 values\n");
+  json metadata = json::parse(read_file(folder / "compression_metadata.json"));
+  metadata["files"].erase("hf/" + shard.filename().string());
+  write_file_atomically(folder / "compression_metadata.json", metadata.dump());
+  EXPECT_MENTIONS(join(verify_artifacts(folder.path())), "gives no SHA-256 of hf/" + shard.filename().string());
+  std::filesystem::remove(shard);
+  EXPECT_MENTIONS(join(verify_artifacts(folder.path())), "does not exist");
 }
 
 }  // namespace

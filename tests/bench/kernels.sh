@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Measures the packed kernels beside LibTorch on this machine and prints a table for each number of threads: microseconds
-# (best and median of the repetitions), bandwidth, and how many times slower than Tercet each contender is.
+# Measures the packed kernels beside LibTorch on this machine, and how fast a matrix becomes packed trits, and prints tables
+# for each number of threads: microseconds (best and median of the repetitions), bandwidth, and how many times slower than
+# Tercet each contender is.
 # docs/benchmarks/kernels.md explains the figures.
 #
 # Usage: tests/bench/kernels.sh [repetitions] [threads...]       (7 repetitions; 1 and 2 threads)
@@ -19,15 +20,19 @@ shift || true
 build=$(build_folder)
 pkg-config --exists benchmark || fail 69 "Google Benchmark is not here: apt-get install libbenchmark-dev"
 cmake -S "$project_root" -B "$build" >/dev/null
-cmake --build "$build" --target kernels_bench >/dev/null
+cmake --build "$build" --target kernels_bench ternarize_bench >/dev/null
 figures=$(mktemp)
 trap 'rm -f "$figures"' EXIT
+
+measure() { # program, threads and its other arguments
+  OMP_NUM_THREADS=$2 "$build/tests/$1" "${@:2}" --benchmark_min_time=0.2 --benchmark_repetitions="$repetitions" \
+    --benchmark_enable_random_interleaving=true --benchmark_out="$figures" --benchmark_out_format=json >/dev/null
+  python3 -B "$project_root/tests/bench/kernels_table.py" "$figures"
+}
+
 for threads in "$@"; do
-  for shape in "4096 4096 1" "11008 4096 1" "4096 4096 128"; do
-    # shellcheck disable=SC2086  # three numbers
-    OMP_NUM_THREADS=$threads "$build/tests/kernels_bench" "$threads" $shape --benchmark_min_time=0.2 \
-      --benchmark_repetitions="$repetitions" --benchmark_enable_random_interleaving=true \
-      --benchmark_out="$figures" --benchmark_out_format=json >/dev/null
-    python3 -B "$project_root/tests/bench/kernels_table.py" "$figures"
-  done
+  measure kernels_bench "$threads" 4096 4096 1
+  measure kernels_bench "$threads" 11008 4096 1
+  measure kernels_bench "$threads" 4096 4096 128
+  measure ternarize_bench "$threads" 4096 4096
 done

@@ -4,7 +4,7 @@ import json
 import statistics
 import sys
 
-OURS = "ternary channel"
+OURS = ("ternary channel", "one pass")
 
 
 def main():
@@ -21,7 +21,8 @@ def main():
     for shape, tokens in dict.fromkeys((key[0], key[1]) for key in times):
         rows = {key[2]: values for key, values in times.items() if key[:2] == (shape, tokens)}
         ours = min(statistics.median(values) for name, values in rows.items() if name.startswith(OURS))
-        print(f"\n{shape}, {tokens} token(s), {threads} thread(s)\n")
+        case = f"{tokens} token(s)" if tokens.isdigit() else tokens
+        print(f"\n{shape}, {case}, {threads} thread(s)\n")
         print("| contender | best, us | median, us | GB/s (best) | times Tercet's median |\n|---|---|---|---|---|")
         for name, values in rows.items():
             best, median = min(values), statistics.median(values)

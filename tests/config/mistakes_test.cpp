@@ -78,8 +78,8 @@ const Mistake kOtherMistakes[] = {
     {"Choice", "training: {optimizer: AdamV}\n",
      "job.yaml:1:23: training.optimizer: must be adamw | lion | mugrokfast, not 'AdamV'; did you mean 'adamw'?"},
     {"ExportUnknown", "export: {formats: [ggufs]}\n",
-     "job.yaml:1:20: export.formats[0]: must be gguf | hf-bitnet | compressed-tensors, not 'ggufs'; did you mean "
-     "'gguf'?"},
+     "job.yaml:1:20: export.formats[0]: must be gguf | hf-bitnet | compressed-tensors | kernels, not 'ggufs'; "
+     "did you mean 'gguf'?"},
     {"ExportTwice", "export: {formats: [gguf, gguf]}\n", "job.yaml:1:26: export.formats[1]: is listed twice"},
     {"ListForNumber", "seed: [1]\n", "job.yaml:1:7: seed: must be a whole number, not a list"},
     {"GroupForText", "name: {a: 1}\n", "job.yaml:1:7: name: must be one text, not a group of keys"},

@@ -1,5 +1,7 @@
 """The commands that look at models, artifacts and runs: what they say, and what they say of the wrong thing."""
 
+import json
+
 from driving import DEQUANTIZED, PACKED, QUICK, check, check_close, check_equal, main, sets
 
 
@@ -115,6 +117,59 @@ def evaluate_refuses_what_it_cannot_measure(shop):
               "--sequence-length", "64")
 
 
+def a_kernel_file_is_mapped_only_where_it_belongs(shop):
+    run = shop.folder / "mapped"
+    shop.run(*shop.quick("mapped", training__enabled="false", export__formats="[kernels]")).must_end_with(0)
+    artifacts, file = run / "artifacts", run / "artifacts" / "kernels.safetensors"
+    shop.run("verify", run, ranks=0).must_end_with(0)
+    said = json.loads((artifacts / "compression_metadata.json").read_text(encoding="utf-8"))
+    check("15 of 15" in said["exports"]["kernels"], f"what was chosen: {said['exports']}")
+    check("kernels.safetensors" in said["files"], "the metadata does not list the file")
+    text = ("generate", run, "--prompt", "import email", "--tokens", 20, "--weights", "packed", "--json")
+    mapped = shop.run(*text, ranks=0).must_end_with(0)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-64])
+    must_fail(shop, 65, (file, "cut off"), *text)
+    file.unlink()
+    reordered = shop.run(*text, ranks=0).must_end_with(0)
+    check_equal(mapped.json["ids"], reordered.json["ids"], "token ids with and without the file")
+    file.write_bytes(whole)
+    other = rounded(shop) / "artifacts" / PACKED
+    (artifacts / PACKED).write_bytes(other.read_bytes())
+    stale = shop.run(*text, ranks=0).must_end_with(0)
+    check("another packed file" in stale.err and str(file) in stale.err, f"no warning: {stale.err}")
+    found = shop.run("verify", run, ranks=0).must_end_with(65)
+    check("kernels.safetensors: it was made of another packed file" in found.out, found.out)
+
+
+def bench_sets_an_artifact_beside_itself_and_the_original(shop):
+    bench = ("bench", rounded(shop), "--prompt-tokens", "8", "--new-tokens", "4", "--repetitions", "1", "--json")
+    alone = shop.run(*bench, ranks=0).must_end_with(0).json["models"]
+    check_equal([row["name"] for row in alone], ["packed", "dequantized, fp32", "dequantized, bf16"], "rows")
+    beside = shop.run(*bench, "--against", shop.model, ranks=0).must_end_with(0).json["models"]
+    check_equal([row["name"] for row in beside], ["packed", "dequantized, fp32", "original, fp32", "original, bf16"], "rows")
+    packed, whole, half = (row["bytes_per_token"] for row in alone)
+    check(packed < half < whole, f"bytes read for a token: {alone}")
+
+
+def weights_beyond_a_size_are_in_shards(shop):
+    run = shop.folder / "shards"
+    settings = {"training__enabled": "false", "export__shard_size_mb": "0.1"}
+    plan = ("plan", QUICK, *sets(model__path=shop.model, output=shop.folder / "none", **settings), "--json")
+    check("hf/model-*.safetensors" in shop.run(*plan, ranks=0).must_end_with(0).json["artifacts"], "the plan knows of no shards")
+    shop.run(*shop.quick("shards", **settings)).must_end_with(0)
+    folder = run / "artifacts" / "hf"
+    index = json.loads((folder / "model.safetensors.index.json").read_text(encoding="utf-8"))
+    files = {path.name for path in folder.glob("model-*.safetensors")}
+    check_equal(set(index["weight_map"].values()), files, "shards on disk and in the index")
+    check(len(files) > 2 and not (folder / "model.safetensors").exists(), f"no shards: {files}")
+    shop.run("verify", run, ranks=0).must_end_with(0)
+    evaluate = ("--data", shop.text, "--sequence-length", "64", "--windows", "5", "--json")
+    whole = shop.run("evaluate", rounded(shop) / "artifacts" / "hf", *evaluate, ranks=0).must_end_with(0).json
+    cut = shop.run("evaluate", folder, *evaluate, ranks=0).must_end_with(0).json
+    check_equal(cut["perplexity"], whole["perplexity"], "perplexity in shards")
+
+
 def the_wrong_kind_of_folder_is_named(shop):
     must_fail(shop, 65, ("/nowhere", "does not exist"), "inspect", "/nowhere")
     must_fail(shop, 65, (shop.folder, "config.json"), "inspect", shop.folder)
@@ -129,4 +184,6 @@ if __name__ == "__main__":
     main([inspect_lists_the_tensors_of_a_model, inspect_of_a_packed_file_counts_bits_and_zeros,
           inspect_of_a_run_is_its_report, a_plan_foresees_what_the_job_makes, a_plan_without_training_expects_no_time,
           a_plan_refuses_what_the_job_would_refuse, evaluate_prints_a_table_and_compares_with_a_reference,
-          evaluate_refuses_what_it_cannot_measure, the_wrong_kind_of_folder_is_named])
+          evaluate_refuses_what_it_cannot_measure, a_kernel_file_is_mapped_only_where_it_belongs,
+          bench_sets_an_artifact_beside_itself_and_the_original, weights_beyond_a_size_are_in_shards,
+          the_wrong_kind_of_folder_is_named])

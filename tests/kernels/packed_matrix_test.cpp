@@ -13,6 +13,7 @@
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <vector>
 
 #include "support/errors.hpp"
@@ -152,6 +153,44 @@ TEST(PackedMatrix, GivesTheDequantizedValuesOfItsRows) {
 TEST(PackedMatrix, HasTheBytesOfItsCodesAndScales) {
   const PackedMatrix matrix(store(at::randn({64, 256}), spec_of("ternary", Granularity::kGroup, 64)));
   EXPECT_EQ(matrix.bytes(), 64u * 256 / 4 + 64u * 4 * 2);
+}
+
+TEST(PackedMatrix, IsTheSameOverItsPartsWhereverTheyLie) {
+  at::manual_seed(4);
+  for (const std::string name : {"ternary", "ternary5", "int2", "int3", "int4", "int6", "int8"}) {
+    for (const bool symmetric : {true, false}) {
+      if (!symmetric && name.starts_with("ternary")) continue;
+      const FormatSpec spec = spec_of(name, Granularity::kGroup, 32, symmetric);
+      const PackedMatrix matrix(store(at::randn({37, 100}), spec));
+      const PackedParts parts = matrix.parts();
+      const PackedMatrix over(spec, 37, 100, parts);
+      EXPECT_EQ(over.parts().codes.const_data_ptr(), parts.codes.const_data_ptr()) << "nothing is copied";
+      const QuantizedTokens x = quantize_tokens(at::randn({3, 100}));
+      EXPECT_TRUE(at::equal(multiply(x, over), multiply(x, matrix))) << name;
+      EXPECT_EQ(over.bytes(), matrix.bytes());
+    }
+  }
+}
+
+TEST(PackedMatrix, RefusesPartsThatAreNotAMatrixOfItsFormat) {
+  const FormatSpec spec = spec_of("ternary", Granularity::kGroup, 64);
+  const PackedParts parts = PackedMatrix(store(at::randn({40, 128}), spec)).parts();
+  const auto message = [&](const std::function<void(PackedParts&)>& change, std::int64_t rows = 40) {
+    PackedParts changed = parts;
+    change(changed);
+    return test::message_of<DataError>([&] { PackedMatrix(spec, rows, 128, changed); });
+  };
+  const auto nothing = [](PackedParts&) {};
+  EXPECT_MENTIONS(message(nothing, 64), "the codes of a packed matrix");
+  EXPECT_MENTIONS(message([](PackedParts& p) { p.codes = at::Tensor(); }), "are missing");
+  EXPECT_MENTIONS(message([](PackedParts& p) { p.scales = p.scales.narrow(1, 0, 1); }), "shape");
+  EXPECT_MENTIONS(message([](PackedParts& p) { p.scales = p.scales.to(at::kFloat); }), "type is Float");
+  EXPECT_MENTIONS(message([](PackedParts& p) { p.codes = p.codes.transpose(0, 1).contiguous().transpose(0, 1); }),
+                  "not contiguous");
+  EXPECT_MENTIONS(message([](PackedParts& p) { p.zero_points = p.scales.to(at::kChar); }), "zero points");
+  const at::Tensor bytes = at::zeros({parts.codes.numel() + 1}, at::kByte);
+  EXPECT_MENTIONS(message([&](PackedParts& p) { p.codes = bytes.narrow(0, 1, p.codes.numel()).view(p.codes.sizes()); }),
+                  "a multiple of 64 bytes");
 }
 
 TEST(PackedMatrix, SaysWhatItHasNoKernelsFor) {

@@ -214,6 +214,24 @@ TEST(Linear, GradientsOfAGroupEqualNumericDifferentiationInBothLayouts) {
   }
 }
 
+TEST(Linear, OfOneTokenWithoutGradientsIsARowOfTheGroup) {
+  at::manual_seed(11);
+  for (const auto type : {at::kFloat, at::kBFloat16}) {
+    for (const bool input_first : {false, true}) {
+      const at::Tensor x = random({3, 64}, type);
+      Tensors weights{random({40, 64}, at::kFloat), random({24, 64}, type)};
+      if (input_first) weights = {weights[0].t().contiguous(), weights[1].t().contiguous()};
+      const Tensors biases{at::Tensor(), random({24}, at::kFloat)};
+      const at::Tensor group = linear_group(x, weights, biases, input_first);
+      const at::NoGradGuard no_grad;
+      const at::Tensor one = linear_group(x.narrow(0, 1, 1), weights, biases, input_first);
+      EXPECT_EQ(one.scalar_type(), type);
+      const double tolerance = type == at::kFloat ? 1e-5 : 3e-2;  // of a sum of 64 products, and of itself
+      EXPECT_TRUE(at::allclose(one.to(at::kFloat), group.narrow(0, 1, 1).to(at::kFloat), tolerance, 8 * tolerance));
+    }
+  }
+}
+
 TEST(ActivationQuantization, EqualsItsFormulaOnEveryToken) {
   at::manual_seed(9);
   at::Tensor x = random({65, 172}, at::kFloat);

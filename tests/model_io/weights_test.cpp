@@ -81,6 +81,18 @@ TEST(Safetensors, WritesTheSameBytesTwiceAndAlignsEveryTensor) {
   EXPECT_EQ(header["half"]["data_offsets"][0].get<int>() % 2, 0);
 }
 
+TEST(Safetensors, BeginsTheDataAtAMultipleOfWhatIsAskedFor) {
+  const ScratchFolder folder;
+  for (const std::string note : {"", "a", "twelve bytes", "some more bytes than that"}) {
+    write_safetensors(folder / "a.safetensors", {{"line", at::arange(64, at::kByte)}}, {{"note", note}}, {}, 64);
+    const auto weights = open_safetensors(folder / "a.safetensors");
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(weights->tensor("line").const_data_ptr()) % 64, 0) << note;
+    EXPECT_TRUE(at::equal(weights->tensor("line"), at::arange(64, at::kByte)));
+    EXPECT_EQ(weights->bytes(), safetensors_bytes({{"line", at::arange(64, at::kByte)}}, {{"note", note}}, 64));
+    EXPECT_EQ(safetensors_metadata(folder / "a.safetensors").at("note"), note);
+  }
+}
+
 TEST(Safetensors, RefusesToWriteOneNameTwice) {
   const ScratchFolder folder;
   const NamedTensors twice = {{"a", at::ones({1})}, {"a", at::ones({1})}};

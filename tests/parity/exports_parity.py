@@ -7,6 +7,7 @@ logits of our own decoder. Compared are, with the values of the packed file as t
 
 - model.gguf as gguf's GGUFReader and gguf.quants read it, every value. Of Q2_0, which the package does not know yet,
   the blocks are decoded here from ggml's layout. The order of rows is undone here as llama.cpp's converter describes it.
+- hf in shards as transformers loads it, every value.
 - hf-bitnet as transformers loads it: logits, with inputs rounded to int8 on both sides.
 - compressed-tensors, every value: by the library of that name if it is installed, and decoded here from its
   documented layout; the library's loader in transformers as well.
@@ -125,6 +126,19 @@ def relative(found, expected, statistic=torch.max):
     return (statistic((found - expected).abs().amax(-1)) / expected.abs().max()).item()
 
 
+def check_shards(folder, packed):
+    """Returns how many shards there are."""
+    import transformers
+
+    model, info = transformers.AutoModelForCausalLM.from_pretrained(folder / "hf", dtype=torch.float16,
+                                                                    output_loading_info=True)
+    assert not info["missing_keys"] and not info["unexpected_keys"] and not info["mismatched_keys"], info
+    state = model.state_dict()
+    for name in packed["quantization"]:
+        assert torch.equal(state[name], unpack(packed, name)), name
+    return len(list((folder / "hf").glob("model-*.safetensors")))
+
+
 def check_bitnet(folder):
     ids = torch.from_numpy(numpy.fromfile(folder / "ids.bin", dtype="<i8"))[None]
     expected = torch.from_numpy(numpy.fromfile(folder / "logits.bin", dtype="<f4")).reshape(1, ids.shape[1], -1)
@@ -167,7 +181,9 @@ def check_compressed(folder, packed):
     from safetensors.torch import load_file
 
     config = json.loads((folder / "compressed-tensors" / "config.json").read_text())["quantization_config"]
-    weights = load_file(folder / "compressed-tensors" / "model.safetensors")
+    weights = {}
+    for file in (folder / "compressed-tensors").glob("*.safetensors"):
+        weights.update(load_file(file))
     modules = 0
     for name in packed["quantization"]:
         module = name.rsplit(".", 1)[0]
@@ -246,7 +262,7 @@ def check_row_order():
 
 def main():
     teach_q2_0()
-    read = {"gguf": 0, "hf-bitnet": 0, "compressed-tensors": 0}
+    read = {"gguf": 0, "hf-bitnet": 0, "compressed-tensors": 0, "shards": 0}
     worst = 0.0
     with tempfile.TemporaryDirectory() as name:
         environment = dict(os.environ, TERCET_PARITY_DIR=name)
@@ -255,6 +271,8 @@ def main():
         for folder in sorted((pathlib.Path(name) / "exports").iterdir()):
             print(folder.name, flush=True)
             packed = torch.load(folder / "bitnet_quantized_model.pt")
+            if (folder / "hf" / "model.safetensors.index.json").exists():
+                read["shards"] += check_shards(folder, packed)
             if (folder / "model.gguf").exists():
                 read["gguf"] += check_gguf(folder, packed)
             if (folder / "hf-bitnet").exists() and installed("accelerate"):
@@ -270,7 +288,7 @@ def main():
     foreign = check_row_order()
     library = installed("compressed_tensors")
     print(f"{read['gguf']} tensors of GGUF, {read.get('hf-bitnet', 0)} BitNet models (logits within {worst:.1e}), "
-          f"{read['compressed-tensors']} packed matrices agree; "
+          f"{read['compressed-tensors']} packed matrices, {read['shards']} shards of hf agree; "
           f"library compressed-tensors: {'yes' if library else 'not installed'}; {vocabularies} vocabularies and the "
           f"rows of {foreign} matrices agree with files of llama.cpp")
 

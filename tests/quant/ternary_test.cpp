@@ -1,3 +1,4 @@
+#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/from_blob.h>
@@ -13,6 +14,7 @@
 #include <limits>
 
 #include "quant/ternary.hpp"
+#include "quant/trit_codes.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/quant/number_format.hpp"
 
@@ -114,6 +116,76 @@ TEST_P(EveryTernarySpec, packing_keeps_every_trit_and_training_sees_the_stored_v
   at::Tensor seen = at::zeros_like(weight);
   fake_quantize(weight, spec, {}, seen);
   EXPECT_TRUE(at::equal(seen, dequantize(stored)));
+}
+
+// As the header says it: through levels.
+void expect_store_is_quantize_and_pack(const at::Tensor& weight, const FormatSpec& spec) {
+  const StoredTensor wanted = pack(quantize(weight, spec), spec);
+  for (const int threads : {1, 2}) {
+    at::set_num_threads(threads);
+    const StoredTensor stored = store(weight, spec);
+    EXPECT_EQ(stored.shape, wanted.shape);
+    EXPECT_TRUE(at::equal(stored.codes, wanted.codes)) << threads << " threads";
+    EXPECT_TRUE(at::equal(stored.scales, wanted.scales)) << threads << " threads";
+  }
+  at::set_num_threads(1);
+}
+
+TEST(AbsmeanInOnePass, gives_the_bits_of_quantize_and_pack) {
+  struct Shape {
+    std::int64_t rows, columns;
+  };
+  for (const Shape& shape : {Shape{1, 1}, {3, 2}, {5, 7}, {16, 64}, {7, 172}, {33, 259}, {9, 1021}, {300, 1024}}) {
+    for (const FormatSpec& spec : {ternary_spec(Granularity::kTensor), ternary_spec(Granularity::kChannel),
+                                   ternary_spec(Granularity::kGroup, 64), ternary_spec(Granularity::kGroup, 4),
+                                   ternary_spec(Granularity::kGroup, 6), ternary_spec(Granularity::kGroup, 100)}) {
+      SCOPED_TRACE(std::to_string(shape.rows) + " x " + std::to_string(shape.columns) + " by " +
+                   to_string(spec.granularity) + " of " + std::to_string(spec.group_size));
+      expect_store_is_quantize_and_pack(at::randn({shape.rows, shape.columns}) * 0.02, spec);
+      expect_store_is_quantize_and_pack(at::zeros({shape.rows, shape.columns}), spec);
+      expect_store_is_quantize_and_pack(at::randn({shape.columns, shape.rows}).t(), spec);
+      expect_store_is_quantize_and_pack(at::randn({shape.rows, shape.columns}).to(at::kBFloat16), spec);
+    }
+  }
+}
+
+// The threshold is where a division is rounded: half of the mean, and the floats around it.
+TEST(AbsmeanInOnePass, decides_at_the_threshold_as_the_division_does) {
+  for (int seed = 0; seed < 200; ++seed) {
+    at::manual_seed(seed);
+    const at::Tensor weight = at::randn({1, 64});
+    float* values = weight.mutable_data_ptr<float>();
+    for (int round = 0; round < 40; ++round) {  // the mean moves a little with each change
+      const float half = weight.abs().to(at::kDouble).mean().item<float>() / 2;
+      for (int i = 0; i < 8; ++i) {
+        values[i] = std::copysign(half, i % 2 == 0 ? 1.0f : -1.0f);
+        for (int steps = 0; steps < i / 2; ++steps) values[i] = std::nextafter(values[i], 2 * values[i]);
+      }
+    }
+    expect_store_is_quantize_and_pack(weight, ternary_spec(Granularity::kTensor));
+  }
+}
+
+TEST(AbsmeanInOnePass, writes_the_same_codes_by_loops) {
+  for (const std::int64_t count : {1, 3, 31, 32, 33, 64, 100, 255, 256, 257, 1023}) {
+    const at::Tensor weight = at::randn({count});
+    std::vector<std::uint8_t> chosen(static_cast<std::size_t>((count + 3) / 4), 0xff), by_loops = chosen;
+    quant::write_trit_codes(weight.const_data_ptr<float>(), count, 0.5f, chosen.data());
+    quant::write_trit_codes_by_loops(weight.const_data_ptr<float>(), count, 0.5f, by_loops.data());
+    EXPECT_EQ(chosen, by_loops) << count;
+  }
+}
+
+TEST(AbsmeanInOnePass, takes_what_is_not_finite_as_quantize_does) {
+  const float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+  for (const float odd : {inf, -inf, nan}) {
+    at::Tensor weight = at::randn({4, 64});
+    weight[1][7] = odd;
+    for (const Granularity by : {Granularity::kTensor, Granularity::kChannel}) {
+      const FormatSpec spec = ternary_spec(by);
+      EXPECT_TRUE(at::equal(store(weight, spec).codes, pack(quantize(weight, spec), spec).codes)) << odd;
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(

@@ -5,6 +5,7 @@
 //   gguf                 model.gguf          llama.cpp and what is built on it
 //   hf-bitnet            hf-bitnet/          transformers, quant_method "bitnet"
 //   compressed-tensors   compressed-tensors/ transformers, vLLM; quant_method "compressed-tensors"
+//   kernels              kernels.safetensors this program, which maps it: kernel_file.hpp
 //
 // All hold the codes and scales of the packed model unchanged; what a format cannot express is refused, never rounded
 // anew. Which program reads what, and limits: docs/exports.md.
@@ -21,10 +22,11 @@
 namespace tercet {
 
 struct ExportSettings {
-  std::string gguf_type = "auto";                      // how GGUF stores trits: auto | tq2_0 | tq1_0 | q2_0
-  std::uint64_t shard_bytes = std::uint64_t{5} << 30;  // a safetensors file larger than this is cut into shards
-  std::filesystem::path model_folder;                  // the original's: generation_config.json
+  std::string gguf_type = "auto";                // how GGUF stores trits: auto | tq2_0 | tq1_0 | q2_0
+  std::uint64_t shard_bytes = kUsualShardBytes;  // weights of a Hugging Face folder beyond it are cut into shards
+  std::filesystem::path model_folder;            // the original's: generation_config.json
   std::filesystem::path tokenizer_folder;
+  std::string packed_sha256;  // of the packed file that holds the model, once it is written
 };
 
 // Why a model cannot be written, and what would work ("" when nothing is known).

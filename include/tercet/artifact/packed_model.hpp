@@ -3,12 +3,14 @@
 //   bitnet_quantized_model.pt     {format, version, config: {model, activation_bits}, quantization,
 //                                 state_dict, scale_factors[, zero_points], provenance}
 //   bitnet_dequantized_fp16.pt    {name: fp16 tensor}: a plain state dict, the primary output of the seed
-//   hf/                           config.json, model.safetensors (fp16), tokenizer files, generation_config.json
+//   hf/                           config.json, model.safetensors or its shards (fp16), tokenizer files,
+//                                 generation_config.json
 // Layouts: docs/formats.md.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -36,16 +38,21 @@ struct PackedModel {
 };
 
 void write_packed_model(const std::filesystem::path& file, const PackedModel& model);
-PackedModel read_packed_model(
-    const std::filesystem::path& file);  // DataError naming the tensor for anything inconsistent
+// What reading looks at: everything, or all but each single code, of a file that is known to be the one that was looked
+// at before (its SHA-256 says so).
+enum class PackedCheck { kAll, kAllButCodes };
+// Throws DataError naming the tensor for anything inconsistent. Codes are views of the mapped file.
+PackedModel read_packed_model(const std::filesystem::path& file, PackedCheck check = PackedCheck::kAll);
 
 // The dequantized tensors under their Hugging Face names and layouts, fp16, one after the other: no more than one is in
 // memory at a time.
 void write_dequantized_pt(const std::filesystem::path& file, const PackedModel& model);
-// config.json (with torch_dtype float16), model.safetensors, generation_config.json and the tokenizer of
-// `tokenizer_folder`.
+constexpr std::uint64_t kUsualShardBytes = 5'000'000'000;
+// config.json (with torch_dtype float16), model.safetensors (cut into shards with an index beyond `shard_bytes`),
+// generation_config.json and the tokenizer of `tokenizer_folder`.
 void write_hf_folder(const std::filesystem::path& folder, const PackedModel& model,
-                     const std::filesystem::path& model_folder, const std::filesystem::path& tokenizer_folder);
+                     const std::filesystem::path& model_folder, const std::filesystem::path& tokenizer_folder,
+                     std::uint64_t shard_bytes = kUsualShardBytes);
 
 struct ArtifactBytes {
   std::uint64_t packed = 0, dequantized = 0, safetensors = 0;

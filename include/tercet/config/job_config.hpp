@@ -194,7 +194,7 @@ struct GatesSection {
 };
 
 struct ExportSection {
-  std::vector<std::string> formats;  // gguf | hf-bitnet | compressed-tensors
+  std::vector<std::string> formats;  // gguf | hf-bitnet | compressed-tensors | kernels
   std::string gguf_type = "auto";    // auto | tq2_0 | tq1_0 | q2_0
   double shard_size_mb = 5000;       // largest safetensors file of an export
 };

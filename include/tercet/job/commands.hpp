@@ -79,8 +79,8 @@ struct BenchRequest {
   std::filesystem::path model, against;  // `against` empty: alone
   std::int64_t prompt_tokens = 128, new_tokens = 64, repetitions = 5;
 };
-// Prefill and decode speed of a model on the CPU: an artifact by its packed weights and dequantized, and `against` in
-// fp32 and bf16, taking turns. On rank 0 alone.
+// Prefill and decode speed of a model: an artifact by its packed weights and dequantized in fp32, and `against` in fp32
+// and bf16, or, where that is empty, the artifact dequantized in bf16; taking turns. On rank 0 alone.
 CommandResult bench(Runtime& runtime, const BenchRequest& request);
 
 // Runs the elements of a family file as jobs of their own on this node, or tells about them. Not collective: refuses

@@ -32,6 +32,15 @@ std::string to_string(InstructionSet set);                // "portable", "avx2",
 // Of its name, or "auto" for the best. Throws ConfigError for what this processor lacks.
 InstructionSet instruction_set(const std::string& name);
 
+// What a matrix consists of in the order of the kernels: tensors that a file can hold. See PackedMatrix.
+struct PackedParts {
+  at::Tensor codes;        // uint8 [blocks, chunks, 64]
+  at::Tensor scales;       // half [blocks, groups, 16]
+  at::Tensor zero_points;  // int8 levels [blocks, groups, 16]; undefined: none
+};
+inline constexpr int kPartAlignment = 64;  // bytes, of where a part begins in memory
+inline constexpr int kPartsVersion = 1;    // of the order; another order has another number
+
 // A matrix in the order in which the kernels read it: blocks of 16 rows, one stream of bytes each. 64 bytes hold 16
 // rows of 16, 8 or 4 columns at 2, 4 or 8 bits a code: column 4 f + j of row r is field f (counted from the lowest bit)
 // of byte 4 r + j. Formats of other widths take the next one. Columns are filled up to whole 64 bytes, rows to whole
@@ -43,12 +52,18 @@ class PackedMatrix {
   static std::string refusal(const FormatSpec& spec, std::int64_t columns, const std::string& device = "cpu");
   // Throws DataError with the refusal. Memory: that of the codes, and 16 rows of levels.
   explicit PackedMatrix(const StoredTensor& stored);
+  // Over the parts of a matrix [rows, columns] that was stored by `spec`, where they lie: nothing is copied. Throws
+  // DataError with the refusal, or where type, shape or alignment of a part are others. Any codes are taken.
+  PackedMatrix(const FormatSpec& spec, std::int64_t rows, std::int64_t columns, const PackedParts& parts);
 
   std::int64_t rows() const { return rows_; }
   std::int64_t columns() const { return columns_; }
   std::int64_t group_columns() const { return group_columns_; }  // the whole width: one scale a row
   std::int64_t groups() const { return (columns_ + group_columns_ - 1) / group_columns_; }
   std::uint64_t bytes() const;  // that a product reads: codes, scales, zero points
+  PackedParts parts() const { return {codes_, scales_, zero_points_}; }
+  // Types and shapes of the parts, without memory (on the meta device). Throws DataError with the refusal.
+  static PackedParts unfilled_parts(const FormatSpec& spec, std::int64_t rows, std::int64_t columns);
 
   // The same matrix in the memory of a device, "cpu" or "cuda:0". Throws ConfigError where that has no kernels.
   PackedMatrix to(const std::string& device) const;
@@ -61,8 +76,8 @@ class PackedMatrix {
  private:
   friend class Product;
   friend class DeviceProduct;
-  PackedMatrix() = default;
-  kernels::Operands operands() const;  // the matrix's part of them
+  PackedMatrix(const FormatSpec& spec, std::int64_t rows, std::int64_t columns);  // without parts
+  kernels::Operands operands() const;                                             // the matrix's part of them
   std::int64_t rows_ = 0, columns_ = 0, group_columns_ = 0;
   int bits_ = 2, zero_ = 1;  // of a code; code of level 0
   at::Tensor codes_;         // uint8 [blocks, chunks, 64]

@@ -51,8 +51,9 @@ struct Parameter {
 // A parameter in its stored form, as an artifact has it.
 struct StoredParameter {
   std::string name;
-  StoredTensor stored;       // [out, in] where it is a matrix
-  bool input_first = false;  // the model wants it transposed
+  StoredTensor stored;                                   // [out, in] where it is a matrix
+  bool input_first = false;                              // the model wants it transposed
+  std::shared_ptr<const PackedMatrix> packed = nullptr;  // the same in the kernels' order, where that is there already
 };
 // How a model computes with stored matrices. The packed forms take tokens as int8 and have no gradients; what has no
 // kernel (PackedMatrix::refusal, Conv1D) is dequantized all the same.

@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -35,14 +36,19 @@ class WeightSource {
 // Throws DataError naming file and tensor for anything malformed, StoreError when unreadable.
 std::unique_ptr<WeightSource> open_weights(const std::filesystem::path& folder);
 std::unique_ptr<WeightSource> open_safetensors(const std::filesystem::path& file);
+std::map<std::string, std::string> safetensors_metadata(
+    const std::filesystem::path& file);  // throws as open_safetensors
 
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
 // Writes tensors (F32, F16, BF16, U8, I8, I32, I64), wide elements first, to a temporary name, then renames; those of
-// `deferred` are made as they are written. metadata values are strings; {"format": "pt"} is always added.
+// `deferred` are made as they are written. metadata values are strings; {"format": "pt"} is always added. The data
+// begins at a multiple of `alignment` bytes in the file, and tensors follow each other without gaps.
 void write_safetensors(const std::filesystem::path& file, const NamedTensors& tensors,
-                       const std::map<std::string, std::string>& metadata = {}, const DeferredTensors& deferred = {});
+                       const std::map<std::string, std::string>& metadata = {}, const DeferredTensors& deferred = {},
+                       std::size_t alignment = 8);
 // Bytes of the file that write_safetensors makes; only names, types and shapes matter.
-std::uint64_t safetensors_bytes(const NamedTensors& tensors, const std::map<std::string, std::string>& metadata = {});
+std::uint64_t safetensors_bytes(const NamedTensors& tensors, const std::map<std::string, std::string>& metadata = {},
+                                std::size_t alignment = 8);
 
 }  // namespace tercet

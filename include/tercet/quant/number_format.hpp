@@ -59,6 +59,8 @@ class NumberFormat {
   // dequantize(quantize(weight)) in one pass into `out` (float32), to the bit.
   virtual void fake_quantize(const at::Tensor& weight, const FormatSpec& spec, const Calibration& calibration,
                              at::Tensor out) const = 0;
+  // pack(quantize(weight)), to the bit, which some formats make without levels in between. Not of float16.
+  virtual StoredTensor store(const at::Tensor& weight, const FormatSpec& spec, const Calibration& calibration) const;
   virtual at::Tensor scales(const at::Tensor& weight, const FormatSpec& spec, const Calibration& calibration) const;
   // What the rule `calibrated` adds, found once for a weight; `mean_square` (float32 [in]) may be undefined.
   virtual Calibration calibrate(const at::Tensor& weight, const FormatSpec& spec,

@@ -1,0 +1,32 @@
+// kernels.safetensors: the matrices of a packed model in the order in which kernels/packed_matrix.hpp multiplies them,
+// used where they lie in a mapping of the file. It lies beside the packed file that it was made of (export.formats:
+// kernels). Layout: docs/formats.md.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <utility>
+
+#include "tercet/artifact/packed_model.hpp"
+#include "tercet/kernels/packed_matrix.hpp"
+
+namespace tercet {
+
+class KernelFile {
+ public:
+  static constexpr const char* kName = "kernels.safetensors";
+
+  // The one beside `packed_file`. Null where there is none; or, with a word in the log, where it was made of another
+  // packed file (by SHA-256) or holds another version of the order. Throws DataError where it is damaged.
+  static std::unique_ptr<KernelFile> beside(const std::filesystem::path& packed_file);
+
+  // Views of the mapping, which they keep; null for a matrix that the file does not hold. Throws DataError naming file
+  // and tensor for parts that do not fit the stored form.
+  std::shared_ptr<const PackedMatrix> matrix(const PackedTensor& tensor) const;
+
+ private:
+  explicit KernelFile(std::unique_ptr<WeightSource> source) : source_(std::move(source)) {}
+  std::unique_ptr<WeightSource> source_;
+};
+
+}  // namespace tercet

@@ -1,0 +1,59 @@
+#include "tercet/artifact/kernel_file.hpp"
+
+#include "kernel_layout.hpp"
+#include "tercet/base/error.hpp"
+#include "tercet/base/hash.hpp"
+#include "tercet/log/log.hpp"
+
+namespace tercet {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Why the file cannot stand for the packed one; empty: it can.
+std::string staleness(const std::map<std::string, std::string>& metadata, const fs::path& packed_file) {
+  const auto value = [&](const char* key) {
+    const auto found = metadata.find(key);
+    return found == metadata.end() ? "" : found->second;
+  };
+  const std::string version = value(kLayoutKey);
+  if (version != std::to_string(kPartsVersion)) {
+    return "it has version '" + version + "' of the kernels' order, and this program computes with version " +
+           std::to_string(kPartsVersion);
+  }
+  return value(kMadeOfKey) == sha256_file(packed_file) ? "" : "it was made of another packed file";
+}
+
+}  // namespace
+
+std::unique_ptr<KernelFile> KernelFile::beside(const fs::path& packed_file) {
+  const fs::path file = packed_file.parent_path() / kName;
+  if (!fs::exists(file)) return nullptr;
+  auto source = open_safetensors(file);
+  const std::string why = staleness(safetensors_metadata(file), packed_file);
+  if (why.empty()) return std::unique_ptr<KernelFile>(new KernelFile(std::move(source)));
+  log::warn("'" + file.string() + "' is passed over: " + why + "; '" + packed_file.filename().string() +
+            "' is put in order instead, which takes longer");
+  return nullptr;
+}
+
+std::shared_ptr<const PackedMatrix> KernelFile::matrix(const PackedTensor& tensor) const {
+  const auto part = [&](const char* ending) {
+    const std::string name = tensor.name + ending;
+    return source_->tensors().contains(name) ? source_->tensor(name) : at::Tensor();
+  };
+  PackedParts parts{part(kCodesEnding), part(kScalesEnding), part(kZeroPointsEnding)};
+  if (!parts.codes.defined() && !parts.scales.defined()) return nullptr;
+  const StoredTensor& stored = tensor.stored;
+  try {
+    const PackedParts expected = PackedMatrix::unfilled_parts(stored.spec, stored.shape.at(0), stored.shape.at(1));
+    parts.scales = without_fill(parts.scales, expected.scales.sizes());
+    parts.zero_points = without_fill(parts.zero_points, expected.scales.sizes());
+    return std::make_shared<const PackedMatrix>(stored.spec, stored.shape[0], stored.shape[1], parts);
+  } catch (const DataError& error) {
+    throw DataError("tensor '" + tensor.name + "' of '" + source_->files().front().string() + "' is not valid",
+                    error.what(), "the file is damaged: remove it, and the packed file is used alone");
+  }
+}
+
+}  // namespace tercet
