@@ -8,10 +8,17 @@ find_package(spdlog REQUIRED)
 find_package(nlohmann_json 3.10 REQUIRED)
 find_package(CLI11 REQUIRED)
 pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8)
-pkg_check_modules(sentencepiece REQUIRED IMPORTED_TARGET sentencepiece)
 pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET libutf8proc)
 pkg_check_modules(zstd REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
+
+# Not by pkg-config: Ubuntu's file for it asks for that of protobuf, which no package of this one brings.
+find_library(TERCET_SENTENCEPIECE_LIBRARY sentencepiece REQUIRED)
+find_path(TERCET_SENTENCEPIECE_INCLUDE sentencepiece_processor.h REQUIRED)
+add_library(tercet_sentencepiece INTERFACE)
+add_library(tercet::sentencepiece ALIAS tercet_sentencepiece)
+target_include_directories(tercet_sentencepiece SYSTEM INTERFACE "${TERCET_SENTENCEPIECE_INCLUDE}")
+target_link_libraries(tercet_sentencepiece INTERFACE "${TERCET_SENTENCEPIECE_LIBRARY}")
 
 # Debian's is a library with a header, compiled with the definitions of its pkg-config file; elsewhere a header alone.
 pkg_check_modules(httplib QUIET IMPORTED_TARGET cpp-httplib)
