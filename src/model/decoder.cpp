@@ -8,6 +8,7 @@
 
 #include "model/forward_pass.hpp"
 #include "tercet/base/heartbeat.hpp"
+#include "tercet/base/memory.hpp"
 #include "tercet/kernels/packed_matrix.hpp"
 
 namespace tercet {
@@ -37,7 +38,9 @@ bool is_block_linear(Role role) {
 
 at::Tensor StreamedWeight::make() const {
   heartbeat::beat();  // it may come from a disk
-  return make_();
+  at::Tensor value = make_();
+  if (value.is_cpu()) give_back_freed_memory(value.nbytes());
+  return value;
 }
 
 std::shared_ptr<void> StreamedWeight::hold() {
