@@ -10,7 +10,7 @@
 namespace tercet {
 
 void give_back_freed_memory(std::uint64_t bytes) {
-  constexpr std::uint64_t kOften = std::uint64_t{32} << 20;
+  constexpr std::uint64_t kOften = std::uint64_t{8} << 20;
   static std::atomic<std::uint64_t> sum{0};
   const std::uint64_t before = sum.fetch_add(bytes);
   if (before / kOften == (before + bytes) / kOften) return;

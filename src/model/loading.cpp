@@ -13,6 +13,7 @@
 #include "model/family_table.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/heartbeat.hpp"
+#include "tercet/base/memory.hpp"
 #include "tercet/base/random.hpp"
 #include "tercet/base/text.hpp"
 #include "tercet/kernels/packed_matrix.hpp"
@@ -174,7 +175,7 @@ Parameter checked_parameter(const ParameterSpec& spec, const Tensors& tensors, c
     require_shape(spec, {parameter.packed->rows(), parameter.packed->columns()}, required_origin(spec, tensors));
     parameter.value = shape_alone(spec.shape);
   } else if (residence == Residence::kStreamed && spec.layer >= 0) {
-    checked_value(spec, tensors, "cpu");
+    give_back_freed_memory(checked_value(spec, tensors, "cpu").nbytes());
     parameter.value = shape_alone(spec.shape);
     parameter.streamed = streamed_value(tensors.by_name.at(spec.name), device);
   } else {
