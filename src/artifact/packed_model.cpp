@@ -1,5 +1,7 @@
 #include "tercet/artifact/packed_model.hpp"
 
+#include <c10/util/accumulate.h>
+
 #include <algorithm>
 #include <map>
 #include <set>
@@ -9,6 +11,7 @@
 #include "packed_reader.hpp"
 #include "stored_check.hpp"
 #include "tercet/base/error.hpp"
+#include "tercet/base/memory.hpp"
 #include "tercet/model_io/torch_file.hpp"
 #include "tercet/quant/number_format.hpp"
 
@@ -110,6 +113,7 @@ class Reader {
       if (zero_points.contains(name)) tensor.stored.zero_points = zero_points.at(name);
       check_packed_tensor(tensor, where_, check_);
       bytes += stored_bytes(tensor.stored);
+      give_back_freed_memory(sizeof(float) * static_cast<std::uint64_t>(c10::multiply_integers(tensor.stored.shape)));
       // Tensors that share memory would be small here and large once decoded.
       if (bytes > bytes_) throw DataError("'" + where_ + "' describes more codes than it holds");
       described.insert(name);

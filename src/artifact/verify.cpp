@@ -12,6 +12,7 @@
 #include "tercet/base/file.hpp"
 #include "tercet/base/hash.hpp"
 #include "tercet/base/heartbeat.hpp"
+#include "tercet/base/memory.hpp"
 #include "tercet/base/strict_json.hpp"
 #include "tercet/model_io/torch_file.hpp"
 
@@ -140,6 +141,7 @@ void check_contents(const fs::path& folder, Findings& findings) {
     heartbeat::beat();
     const at::Tensor stored = decode_stored(tensor.stored);
     const at::Tensor values = tensor.input_first ? stored.t().contiguous() : stored;
+    give_back_freed_memory(2 * values.nbytes());
     compare(standard, tensor.name, values, findings);
     compare(state, tensor.name, values, findings);
     if (&tensor == tied) compare(state, exported_head_name(model.config.family), values, findings);

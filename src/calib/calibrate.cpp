@@ -238,7 +238,7 @@ class CalibrationPass {
       layer.second_moment->all_reduce(comm_);
       statistics.second_moment = layer.second_moment->values().to(at::kCPU);
     }
-    measure_weight(parameter.value, statistics);
+    measure_weight(values_of(parameter), statistics);
     return statistics;
   }
 

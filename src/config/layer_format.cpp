@@ -35,6 +35,10 @@ bool has_target(const JobConfig& config) {
   return target.perplexity_degradation > 0 || target.size_mb > 0 || target.ratio > 0 || target.like != "none";
 }
 
+bool streams_weights(const JobConfig& config) {
+  return config.model.weights == "streamed";
+}
+
 std::int64_t tokens_of_stage(const JobConfig& config, std::size_t stage, std::int64_t tokens) {
   const std::size_t stages = config.progressive.formats.size();
   if (stages < 2) return tokens;

@@ -31,6 +31,7 @@ class Relations {
     check_progressive();
     check_remedies();
     check_solver();
+    check_streaming();
     check_devices();
     check_pretrained_model();
   }
@@ -267,6 +268,27 @@ class Relations {
     if (lifts || std::any_of(stages.begin(), stages.end(), holds)) return true;
     return is_integer(config_.quantization.format) || std::any_of(layers.begin(), layers.end(), holds) ||
            (has_target(config_) && std::any_of(candidates.begin(), candidates.end(), holds));
+  }
+
+  // What holds or moves all weights at once.
+  void check_streaming() {
+    if (!streams_weights(config_)) return;
+    const auto refuse = [&](bool asked, const std::string& key, const std::string& works) {
+      require(!asked, {key, "model.weights"}, "needs all weights in memory, and model.weights is streamed; " + works);
+    };
+    refuse(config_.training.enabled, "training.enabled", "false works, with blockwise.enabled: true to tune");
+    refuse(!config_.progressive.formats.empty(), "progressive.formats", "one stage works");
+    refuse(config_.remedies.rounds > 0, "remedies.rounds", "0 works");
+    const auto& target = config_.target;
+    const std::string by_hand = "quantization.layers chooses formats without measuring";
+    refuse(target.perplexity_degradation > 0, "target.perplexity_degradation", by_hand);
+    refuse(target.size_mb > 0, "target.size_mb", by_hand);
+    refuse(target.ratio > 0, "target.ratio", by_hand);
+    refuse(target.like != "none", "target.like", by_hand);
+    refuse(config_.calibration.second_moment, "calibration.second_moment", "false works");
+    refuse(config_.quantization.solver == "compensated" && !config_.quantization.solver_sequential,
+           "quantization.solver_sequential", "true works");
+    refuse(config_.gates.speedup.severity == "fail", "gates.speedup.severity", "warn works: speed is not measured");
   }
 
   void check_devices() {

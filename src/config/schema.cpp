@@ -41,6 +41,8 @@ const Row<JobConfig> kJobRows[] = {
    "Hugging Face folder of the model to compress."},
   {"model.tokenizer", TERCET_AT(model.tokenizer), "", path(), kChecked,
    "Folder of the tokenizer; empty: the model's folder."},
+  {"model.weights", TERCET_AT(model.weights), "", one_of("resident | streamed"), kNone,
+   "Where the weights inside the blocks are: all of them in the memory of every rank, or made block by block from mapped files, for a model that does not fit ([large-models.md](large-models.md)). Streamed weights go with calibration, solver, block-wise tuning and measuring, not with `training`."},
 
   {"data.sources", TERCET_AT(data.sources), "", path(), kChecked,
    "Text to train and calibrate on: a list of paths, or of `{path, weight, field}`."},

@@ -24,7 +24,12 @@ nlohmann::json sample_of(const std::string& name, const Decoder& model, const To
 
 void CompressJob::generate_text() {
   if (config_.gates.speedup.severity != "off") measure_decoding();
-  if (config_.report.sample_tokens > 0) write_samples();
+  if (config_.report.sample_tokens == 0) return;
+  if (streams_weights(config_)) {
+    log::info("    no samples: every token would stream the whole model");
+    return;
+  }
+  write_samples();
 }
 
 std::string CompressJob::found_once(const std::string& unit, const std::function<std::string()>& compute) {
@@ -42,7 +47,8 @@ std::string CompressJob::found_once(const std::string& unit, const std::function
 void CompressJob::measure_decoding() {
   const std::string found = found_once("speed/" + std::to_string(config_.gates.speedup_seconds), [&] {
     DecodeSpeed speed;
-    speed.refusal = speed_refusal(*student_, runtime_.device());
+    speed.refusal = streams_weights(config_) ? "model.weights is streamed, and decoding wants all of them in memory"
+                                             : speed_refusal(*student_, runtime_.device());
     if (speed.refusal.empty()) {
       const LoadedModel packed =
           load_model(directory_.staged() / kPackedFile, {}, runtime_.device(), WeightForm::kPacked);

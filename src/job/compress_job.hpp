@@ -73,6 +73,8 @@ class CompressJob {
   // The original with its weights rounded or solved for these formats.
   Student quantized_student(std::vector<ParameterPlan> storage);
   Student continued_student() const;  // as the round before left it
+  Residence residence() const { return streams_weights(config_) ? Residence::kStreamed : Residence::kResident; }
+  std::filesystem::path streamed_folder() const { return directory_.work() / "streamed"; }
   const Decoder& start() const { return start_ ? *start_ : original_->decoder; }
   void quantize();
   void tune_each_block();

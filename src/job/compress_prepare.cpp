@@ -13,7 +13,8 @@ namespace tercet::job {
 
 void CompressJob::load_inputs() {
   on_every_rank(comm_, [&] {
-    original_.emplace(load_model(config_.model.path, config_.model.tokenizer, runtime_.device()));
+    original_.emplace(
+        load_model(config_.model.path, config_.model.tokenizer, runtime_.device(), WeightForm::kDense, residence()));
     if (original_->location.kind != ModelKind::kHuggingFace) {
       throw DataError("model.path '" + config_.model.path + "' is compressed already", "it is a packed artifact",
                       "give the original Hugging Face folder");

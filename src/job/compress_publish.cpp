@@ -14,6 +14,7 @@
 #include "tercet/log/log.hpp"
 #include "tercet/model_io/torch_file.hpp"
 #include "tercet/report/report.hpp"
+#include "tercet/train/spill.hpp"
 #include "trit_counts.hpp"
 
 namespace tercet::job {
@@ -22,16 +23,30 @@ namespace fs = std::filesystem;
 
 namespace {
 
-PackedModel packed_from(const Student& student, const nlohmann::json& provenance) {
+// Its tensors as views of a file.
+StoredTensor in_file(const fs::path& file, StoredTensor stored) {
+  const std::vector<at::Tensor> views = spilled(file, {stored.codes, stored.scales, stored.zero_points});
+  stored.codes = views[0];
+  stored.scales = views[1];
+  stored.zero_points = views[2];
+  return stored;
+}
+
+// Of a student that streams, the tensors lie in files of `folder`.
+PackedModel packed_from(const Student& student, const nlohmann::json& provenance, const fs::path& folder) {
   const at::NoGradGuard no_grad;
   PackedModel model;
   model.config = student.decoder().config();
   model.activation_bits = student.decoder().activation_bits();
   model.provenance = provenance;
   for (const TrainedParameter& parameter : student.parameters()) {
-    const at::Tensor value = as_output_first(parameter.master.detach(), parameter.input_first);
-    model.tensors.push_back({parameter.name, to_string(parameter.role), parameter.input_first,
-                             store(value, *parameter.spec, parameter.calibration)});
+    const at::Tensor value = as_output_first(parameter.full_master(), parameter.input_first);
+    StoredTensor stored = store(value, *parameter.spec, on_device(parameter.calibration, value.device()));
+    if (parameter.stream) {
+      const std::string name = "packed-" + std::to_string(model.tensors.size()) + ".safetensors";
+      stored = in_file(folder / name, std::move(stored));
+    }
+    model.tensors.push_back({parameter.name, to_string(parameter.role), parameter.input_first, std::move(stored)});
   }
   return model;
 }
@@ -96,7 +111,7 @@ void CompressJob::pack() {
   packed_hash_ = on_root(comm_, [&] {
     fs::create_directories(directory_.staged());
     remove_strays(directory_.staged(), exports);
-    model = packed_from(*student_, provenance());
+    model = packed_from(*student_, provenance(), streamed_folder());
     write_packed_model(directory_.staged() / kPackedFile, model);
     trits_ = to_json(trit_counts(model));
     run_file_.provenance(kTritsKey, trits_);
@@ -133,9 +148,11 @@ void CompressJob::measure_packed() {
   std::optional<LoadedModel> packed;
   std::optional<Decoder> dequantized;
   on_every_rank(comm_, [&] {
-    packed.emplace(load_model(directory_.staged() / kPackedFile, {}, runtime_.device()));
-    dequantized.emplace(Decoder::from_parameters(
-        original_->decoder.config(), read_state_dict(directory_.staged() / kDequantizedFile), runtime_.device()));
+    packed.emplace(
+        load_model(directory_.staged() / kPackedFile, {}, runtime_.device(), WeightForm::kDense, residence()));
+    dequantized.emplace(Decoder::from_parameters(original_->decoder.config(),
+                                                 read_state_dict(directory_.staged() / kDequantizedFile),
+                                                 runtime_.device(), residence()));
   });
   packed_bytes_ = fs::file_size(directory_.staged() / kPackedFile);
   dequantized_bytes_ = fs::file_size(directory_.staged() / kDequantizedFile);
@@ -160,7 +177,7 @@ void CompressJob::check_handoff() {
     write_file_atomically(folder / kMetadataFile, metadata({}).dump(2) + "\n");
     std::vector<std::string> problems = verify_artifacts(folder);
     try {
-      const LoadedModel next = load_model(folder / "hf", {}, "cpu");
+      const LoadedModel next = load_model(folder / "hf", {}, "cpu", WeightForm::kDense, residence());
       if (!fs::exists(folder / "tokenizer")) problems.push_back("tokenizer/ is missing");
       if (next.decoder.parameter_count() != original_->decoder.parameter_count()) {
         problems.push_back("hf/ has another number of parameters than the original");

@@ -47,6 +47,7 @@ SolvingRun CompressJob::solving_run(const std::vector<ParameterPlan>& storage) {
   run.calibration.stop = &stop_;  // finished layers are kept, not the large statistics of the block under way
   run.sample = [this](std::uint64_t index, std::span<std::int64_t> ids) { dataset_->training_sample(index, ids); };
   const std::string prefix = "solve/" + storage_key(storage) + "/";
+  run.folder = streamed_folder();
   run.log.find = [this, prefix](const std::string& name) {
     const auto found = work_->find(prefix + name);
     return found ? std::optional(std::string(*found)) : std::nullopt;
@@ -60,7 +61,8 @@ Student CompressJob::quantized_student(std::vector<ParameterPlan> storage) {
   copy.set_activation_bits(static_cast<int>(config_.quantization.activation_bits));
   const bool solved = config_.quantization.solver == "compensated";
   add_calibration(comm_, start().parameters(), statistics_,
-                  solved ? CalibrationScope::kOutsideBlocks : CalibrationScope::kAll, storage, work_.get(), &stop_);
+                  solved ? CalibrationScope::kOutsideBlocks : CalibrationScope::kAll, storage, work_.get(), &stop_,
+                  streamed_folder());
   if (solved) {
     solver_ = solver_record(solve_starting_points(comm_, solving_run(storage), statistics_, copy, storage));
   }
@@ -85,6 +87,7 @@ void CompressJob::quantize() {
 
 void CompressJob::tune_each_block() {
   BlockwiseOptions options = blockwise_options(config_, runtime_.device());
+  options.folder = streamed_folder();
   options.done = work_.get();
   options.stop = &stop_;
   BlockwiseCallbacks callbacks;

@@ -29,6 +29,21 @@ std::uint64_t shard_bytes(const PlannedJob& job) {
   return bytes;
 }
 
+// Masters of finished blocks in fp32: those of every tuned window and every solved block in the work log, and once more
+// where weights are streamed, with the codes.
+std::uint64_t block_bytes(const PlannedJob& job, std::uint64_t packed) {
+  std::uint64_t weights = 0;
+  for (const Parameter& parameter : job.model.decoder.parameters()) {
+    if (parameter.layer >= 0) weights += parameter.value.nbytes();
+  }
+  const auto& blockwise = job.config.blockwise;
+  const std::int64_t window = std::min(blockwise.window, job.model.decoder.config().layers);
+  const std::uint64_t tuned = blockwise.enabled ? weights : 0;
+  const std::uint64_t solved = job.config.quantization.solver == "compensated" ? weights : 0;
+  const std::uint64_t logged = static_cast<std::uint64_t>(window) * tuned + solved;
+  return streams_weights(job.config) ? logged + tuned + solved + packed : logged;
+}
+
 std::uint64_t bytes_of_artifact(const PlannedJob& job, const std::vector<ParameterPlan>& storage) {
   const PackedModel artifact = unfilled_artifact(job.config, job.model.decoder, storage);
   const ArtifactBytes files = artifact_bytes(artifact);
@@ -76,7 +91,8 @@ DiskPlan plan_disk(const PlannedJob& job) {
   }
   const std::uint64_t id_bytes = job.model.tokenizer->vocab_size() <= 1 << 16 ? 2 : 4;
   plan.token_cache = id_bytes * job.text_tokens();
-  plan.unfinished = plan.token_cache + static_cast<std::uint64_t>(job.config.calibration.shards) * shard_bytes(job);
+  plan.unfinished = plan.token_cache + static_cast<std::uint64_t>(job.config.calibration.shards) * shard_bytes(job) +
+                    block_bytes(job, files.packed);
   plan.rounds = bytes_of_rounds(job);
   plan.records =
       static_cast<std::uint64_t>(steps) * kBytesPerStep + static_cast<std::uint64_t>(job.ranks) * kBytesPerLog;

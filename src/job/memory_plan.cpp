@@ -76,21 +76,97 @@ MemoryStage fine_tuning(const PlannedJob& job, std::uint64_t weights) {
   return stage;
 }
 
-MemoryStage block_tuning(const PlannedJob& job, std::uint64_t weights) {
+std::uint64_t blocks_of_window(const PlannedJob& job) {
+  return static_cast<std::uint64_t>(std::min(job.config.blockwise.window, job.model.decoder.config().layers));
+}
+
+// Residual streams, and activations of the window.
+std::vector<MemoryItem> tuning_activations(const PlannedJob& job) {
   const auto& blockwise = job.config.blockwise;
   const ModelConfig& model = job.model.decoder.config();
   const std::int64_t steps = blockwise.samples / blockwise.batch;
   const std::int64_t sequences = steps * ((blockwise.batch + job.ranks - 1) / job.ranks);
-  const auto window = static_cast<std::uint64_t>(std::min(blockwise.window, model.layers));
-  const auto layers = static_cast<std::uint64_t>(model.layers);
   const std::int64_t streams = 2 * 4 * sequences * job.config.data.sequence_length * model.hidden_size;
-  return {"tune blocks",
-          {{"original", weights},
-           {"masters", weights},
-           {"seen values", weights},
-           {"residual streams of the tuning sequences", static_cast<std::uint64_t>(streams)},
-           {"a window of blocks with its gradients and optimizer", 4 * window * weights / layers},
-           {"activations of a micro-batch", window * training_activations(job) / layers}}};
+  const std::uint64_t micro_batch =
+      blocks_of_window(job) * training_activations(job) / static_cast<std::uint64_t>(model.layers);
+  return {{"residual streams of the tuning sequences", static_cast<std::uint64_t>(streams)},
+          {"activations of a micro-batch", micro_batch}};
+}
+
+MemoryStage block_tuning(const PlannedJob& job, std::uint64_t weights) {
+  const auto layers = static_cast<std::uint64_t>(job.model.decoder.config().layers);
+  MemoryStage stage{
+      "tune blocks",
+      {{"original", weights},
+       {"masters", weights},
+       {"seen values", weights},
+       {"a window of blocks with its gradients and optimizer", 4 * blocks_of_window(job) * weights / layers}}};
+  for (const MemoryItem& item : tuning_activations(job)) stage.items.push_back(item);
+  return stage;
+}
+
+// Of a job that streams its weights, in fp32.
+struct StreamedWeights {
+  std::uint64_t outside = 0, block = 0;  // outside the blocks; a block
+  std::uint64_t input_sums = 0;          // of calibration, by shard
+  std::uint64_t solver = 0;              // second moments of a block, and what solving its widest layer takes
+};
+
+StreamedWeights streamed_weights(const PlannedJob& job) {
+  StreamedWeights bytes;
+  const auto layers = static_cast<std::uint64_t>(job.model.decoder.config().layers);
+  const auto ranks = static_cast<std::uint64_t>(job.ranks);
+  const std::uint64_t shards = (static_cast<std::uint64_t>(job.config.calibration.shards) + ranks - 1) / ranks;
+  std::uint64_t widest = 0;
+  for (const Parameter& parameter : job.model.decoder.parameters()) {
+    if (parameter.layer != 0) {
+      if (parameter.layer < 0) bytes.outside += parameter.value.nbytes();
+      continue;
+    }
+    bytes.block += parameter.value.nbytes();
+    if (!is_block_linear(parameter.role)) continue;
+    const auto inputs = static_cast<std::uint64_t>(parameter.value.size(parameter.input_first ? 0 : 1));
+    bytes.input_sums += layers * shards * 8 * inputs;
+    bytes.solver += 2 * 8 * inputs * inputs;
+    widest = std::max(widest, inputs);
+  }
+  bytes.solver = job.config.quantization.solver == "compensated" ? bytes.solver + 4 * 8 * widest * widest : 0;
+  return bytes;
+}
+
+// Masters, seen values, gradients, two of AdamW, and what a window that gets no better goes back to.
+constexpr std::uint64_t kOfTunedWindow = 6;
+
+std::vector<MemoryStage> streamed_stages(const PlannedJob& job) {
+  const StreamedWeights weights = streamed_weights(job);
+  const ModelConfig& model = job.model.decoder.config();
+  const std::uint64_t activations = evaluation_activations(job);
+  const std::int64_t checked = 4 * (model.layers + 1) * model.hidden_size * job.config.evaluation.sequence_length *
+                               std::min<std::int64_t>(4, job.config.evaluation.batch);
+  std::vector<MemoryStage> stages{
+      {"calibrate",
+       {{"original outside its blocks", weights.outside},
+        {"a block of the original", weights.block},
+        {"sums of inputs", weights.input_sums},
+        {"activations of an evaluation batch", activations}}},
+      {"quantize",
+       {{"original and student outside their blocks", 3 * weights.outside},
+        {"a block: original, masters, quantized", 4 * weights.block},
+        {"second moments and solver", weights.solver},
+        {"activations of an evaluation batch", activations}}},
+      {"measure what was packed",
+       {{"original, student, packed and dequantized model outside their blocks", 5 * weights.outside},
+        {"gradient check", 2 * (weights.outside + weights.block) + static_cast<std::uint64_t>(checked)},
+        {"activations of an evaluation batch", activations}}}};
+  if (!job.config.blockwise.enabled) return stages;
+  MemoryStage tuning{"tune blocks",
+                     {{"original and student outside their blocks", 3 * weights.outside},
+                      {"a block of the original", weights.block},
+                      {"a window of the student with its gradients and optimizer",
+                       kOfTunedWindow * blocks_of_window(job) * weights.block}}};
+  for (const MemoryItem& item : tuning_activations(job)) tuning.items.push_back(item);
+  stages.insert(stages.end() - 1, std::move(tuning));
+  return stages;
 }
 
 }  // namespace
@@ -110,6 +186,10 @@ MemoryPlan plan_memory(const PlannedJob& job, std::uint64_t process_bytes) {
   const bool training = job.training.schedule.total_steps > 0;
   MemoryPlan plan;
   plan.process = process_bytes;
+  if (streams_weights(job.config)) {
+    plan.stages = streamed_stages(job);
+    return plan;
+  }
   plan.stages.push_back({"calibrate", {{"original", weights}, {"second moments", second_moments(job)}}});
   if (job.config.blockwise.enabled) plan.stages.push_back(block_tuning(job, weights));
   if (training) plan.stages.push_back(fine_tuning(job, weights));

@@ -28,7 +28,7 @@ struct MemoryPlan {
 };
 
 // `process_bytes`: resident memory of this process at its start (see resident_bytes). On a GPU the stages are device
-// memory, except what is named "on the host".
+// memory, except what is named "on the host". Pages of mapped files are not counted: the system takes them back.
 MemoryPlan plan_memory(const PlannedJob& job, std::uint64_t process_bytes);
 
 std::uint64_t resident_bytes();  // of this process, now

@@ -27,14 +27,15 @@ std::string hint_at(const fs::path& path) {
              : "";
 }
 
-LoadedModel load_hugging_face(const ModelLocation& location, const std::string& device) {
+LoadedModel load_hugging_face(const ModelLocation& location, const std::string& device, Residence residence) {
   const ModelConfig config = read_model_config(location.weights);
-  const auto weights = open_weights(location.weights);
-  return {location, Decoder::load(config, *weights, device), nullptr, weights->bytes(), weights->files()};
+  const std::shared_ptr<const WeightSource> weights = open_weights(location.weights);
+  return {location, Decoder::load(config, weights, device, residence), nullptr, weights->bytes(), weights->files()};
 }
 
 // A kernel file beside the packed one says by its hash that the packed one was looked at before.
-LoadedModel load_packed(const ModelLocation& location, const std::string& device, WeightForm form) {
+LoadedModel load_packed(const ModelLocation& location, const std::string& device, WeightForm form,
+                        Residence residence) {
   const auto kernels = form == WeightForm::kDense ? nullptr : KernelFile::beside(location.weights);
   const PackedModel packed =
       read_packed_model(location.weights, kernels ? PackedCheck::kAllButCodes : PackedCheck::kAll);
@@ -44,7 +45,7 @@ LoadedModel load_packed(const ModelLocation& location, const std::string& device
   }
   // The kernels take int8 inputs; weights that were judged with float inputs are dequantized.
   const WeightForm used = packed.activation_bits == 8 ? form : WeightForm::kDense;
-  Decoder decoder = Decoder::from_stored(packed.config, parameters, used, device);
+  Decoder decoder = Decoder::from_stored(packed.config, parameters, used, device, residence);
   decoder.set_activation_bits(packed.activation_bits);
   return {location, std::move(decoder), nullptr, fs::file_size(location.weights), {location.weights}};
 }
@@ -65,10 +66,11 @@ ModelLocation locate_model(const fs::path& path) {
       "give a Hugging Face folder, a run directory, an artifact folder or a packed .pt file");
 }
 
-LoadedModel load_model(const fs::path& path, const fs::path& tokenizer, const std::string& device, WeightForm form) {
+LoadedModel load_model(const fs::path& path, const fs::path& tokenizer, const std::string& device, WeightForm form,
+                       Residence residence) {
   const ModelLocation location = locate_model(path);
-  LoadedModel model = location.kind == ModelKind::kHuggingFace ? load_hugging_face(location, device)
-                                                               : load_packed(location, device, form);
+  LoadedModel model = location.kind == ModelKind::kHuggingFace ? load_hugging_face(location, device, residence)
+                                                               : load_packed(location, device, form, residence);
   if (!tokenizer.empty()) model.location.tokenizer = tokenizer;
   model.tokenizer = open_tokenizer(model.location.tokenizer);
   check_vocabulary(*model.tokenizer, model.decoder.config(), model.location.tokenizer);

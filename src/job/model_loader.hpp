@@ -36,7 +36,8 @@ struct LoadedModel {
 // model's vocabulary. `form` is for artifacts; those of weights
 // alone (activation_bits 16) are dense whatever it says. Throws DataError or StoreError.
 LoadedModel load_model(const std::filesystem::path& path, const std::filesystem::path& tokenizer,
-                       const std::string& device, WeightForm form = WeightForm::kDense);
+                       const std::string& device, WeightForm form = WeightForm::kDense,
+                       Residence residence = Residence::kResident);
 
 // Throws ConfigError when sequences of `length` do not fit the model's positions; `key` is the setting to blame.
 void check_positions(const ModelConfig& config, std::int64_t length, const std::string& key);

@@ -89,7 +89,7 @@ std::string memory_text(const PlannedJob& job, const MemoryPlan& memory, const N
          (fits_alone
               ? std::to_string(fitting) + " ranks per node fit"
               : "not even one fits: lower training.micro_batch (" + std::to_string(job.config.training.micro_batch) +
-                    ") and evaluation.batch, or take a larger node");
+                    ") and evaluation.batch, take a larger node, or stream the weights (model.weights)");
 }
 
 bool exceeds_memory(const PlannedJob& job, const MemoryPlan& memory, const NodeLimits& node) {

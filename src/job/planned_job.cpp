@@ -28,6 +28,7 @@ at::Tensor without_memory(const at::Tensor& tensor) {
 TrainerOptions planned_training(const JobConfig& config, const std::string& device) {
   TrainerOptions none;
   none.sequence_length = config.data.sequence_length;
+  none.micro_batch = config.training.micro_batch;  // blocks are tuned with it
   none.schedule.total_steps = 0;
   const TrainingSection& training = config.training;
   const bool at_least_one_step = training.tokens >= training.global_batch_tokens;
@@ -67,7 +68,8 @@ std::uint64_t PlannedJob::text_tokens() const {
 }
 
 PlannedJob plan_job(JobConfig config, const std::string& device, int ranks) {
-  LoadedModel model = load_model(config.model.path, config.model.tokenizer, device);
+  const Residence residence = streams_weights(config) ? Residence::kStreamed : Residence::kResident;
+  LoadedModel model = load_model(config.model.path, config.model.tokenizer, device, WeightForm::kDense, residence);
   PlannedJob job{std::move(config), device, ranks, std::move(model), {}, {}, {}, {}, {}, 0};
   adapt_to_size(job.config, job.model.decoder.parameter_count());
   plan_stages(job);

@@ -9,6 +9,7 @@
 #include "tercet/base/text.hpp"
 #include "tercet/log/log.hpp"
 #include "tercet/quant/number_format.hpp"
+#include "tercet/train/spill.hpp"
 
 namespace tercet::job {
 namespace {
@@ -17,9 +18,18 @@ bool is_solved(const ParameterPlan& entry, const Parameter& parameter) {
   return is_block_linear(parameter.role) && entry.spec && entry.spec->format->is_grid();
 }
 
-at::Tensor in_layout_of(const Parameter& parameter, const at::Tensor& output_first) {
+at::Tensor in_layout_of(const Parameter& parameter, const at::Tensor& output_first, at::Device device) {
   const at::Tensor value = parameter.input_first ? output_first.t().contiguous() : output_first;
-  return value.to(parameter.value.device());
+  return value.to(device);
+}
+
+std::shared_ptr<StreamedWeight> quantized_stream(const std::shared_ptr<StreamedWeight>& masters,
+                                                 const ParameterPlan& entry, bool input_first) {
+  return std::make_shared<StreamedWeight>([masters, entry, input_first] {
+    const at::NoGradGuard no_grad;
+    const at::Tensor master = masters->make();
+    return quantized_value(master, *entry.spec, on_device(entry.calibration, master.device()), input_first);
+  });
 }
 
 class StartingPoints {
@@ -31,7 +41,7 @@ class StartingPoints {
       if (is_solved(plan[i], model.parameters()[i])) {
         blocks_[model.parameters()[i].layer].push_back(i);
       } else if (plan[i].spec) {
-        quantize_outside(seen_.parameters()[i].value, plan[i]);
+        quantize_unsolved(seen_.parameters()[i], plan[i]);
       }
     }
   }
@@ -47,6 +57,7 @@ class StartingPoints {
     std::uint64_t done = 0;
     for (const auto& [block, layers] : blocks_) {
       solve(layers, statistics_of(block, layers));
+      put_away(block, layers);
       progress.update(++done);
     }
   }
@@ -58,10 +69,14 @@ class StartingPoints {
   }
 
  private:
-  static void quantize_outside(at::Tensor& value, const ParameterPlan& entry) {
-    const at::Tensor quantized = at::empty_like(value);
-    fake_quantize(value, *entry.spec, entry.calibration, quantized);
-    value = quantized;
+  static void quantize_unsolved(Parameter& parameter, const ParameterPlan& entry) {
+    if (parameter.streamed) {
+      parameter.streamed = quantized_stream(parameter.streamed, entry, /*input_first=*/false);
+      return;
+    }
+    const at::Tensor quantized = at::empty_like(parameter.value);
+    fake_quantize(parameter.value, *entry.spec, entry.calibration, quantized);
+    parameter.value = quantized;
   }
 
   // None where the log has every layer of the block.
@@ -80,7 +95,7 @@ class StartingPoints {
     std::vector<LayerProblem> problems;
     for (const std::size_t index : layers) {
       const Parameter& parameter = model_.parameters()[index];
-      LayerProblem problem{parameter.name, as_output_first(parameter.value, parameter.input_first).to(at::kCPU),
+      LayerProblem problem{parameter.name, as_output_first(values_of(parameter), parameter.input_first).to(at::kCPU),
                            nullptr, *plan_[index].spec};
       for (const LayerStatistics& layer : statistics) {
         if (layer.parameter == index) problem.statistics = &layer;
@@ -93,15 +108,41 @@ class StartingPoints {
 
   void take(std::size_t index, const LayerSolution& solution) {
     Parameter& parameter = model_.parameters()[index];
-    const auto on_device = [&](const at::Tensor& values) {
-      return values.defined() ? values.to(parameter.value.device()) : values;
-    };
-    parameter.value = in_layout_of(parameter, solution.masters);
-    seen_.parameters()[index].value = in_layout_of(parameter, dequantize(solution.stored));
-    plan_[index].calibration = {on_device(solution.calibration.thresholds), on_device(solution.calibration.mean_square),
-                                on_device(solution.calibration.scale_factors), on_device(solution.calibration.scales),
-                                on_device(solution.calibration.zero_points)};
+    if (!parameter.streamed) {
+      parameter.value = in_layout_of(parameter, solution.masters, model_.device());
+      seen_.parameters()[index].value = in_layout_of(parameter, dequantize(solution.stored), model_.device());
+    } else {
+      masters_[index] = in_layout_of(parameter, solution.masters, at::kCPU);
+    }
+    plan_[index].calibration = on_device(solution.calibration, parameter.streamed ? at::kCPU : model_.device());
     reports_[index] = solution.report;
+  }
+
+  // Collective. Of a model that streams: what was found for the block goes into a file and is streamed from there.
+  void put_away(int block, const std::vector<std::size_t>& layers) {
+    if (masters_.empty()) return;
+    std::vector<at::Tensor> tensors;
+    for (const std::size_t index : layers) {
+      const Calibration& found = plan_[index].calibration;
+      for (const at::Tensor& tensor :
+           {masters_.at(index), found.thresholds, found.scale_factors, found.scales, found.zero_points})
+        tensors.push_back(tensor);
+    }
+    const std::vector<at::Tensor> views =
+        spilled(comm_, run_.folder / ("solved-" + std::to_string(block) + ".safetensors"), tensors);
+    auto view = views.begin();
+    for (const std::size_t index : layers) {
+      Parameter& parameter = model_.parameters()[index];
+      const auto make = [masters = *view++, device = model_.device()] {
+        return masters.to(device, at::kFloat, /*non_blocking=*/false, /*copy=*/true);
+      };
+      Calibration& found = plan_[index].calibration;
+      for (at::Tensor* part : {&found.thresholds, &found.scale_factors, &found.scales, &found.zero_points})
+        *part = *view++;
+      parameter.streamed = std::make_shared<StreamedWeight>(make);
+      seen_.parameters()[index].streamed = quantized_stream(parameter.streamed, plan_[index], parameter.input_first);
+    }
+    masters_.clear();
   }
 
   Communicator& comm_;
@@ -110,6 +151,7 @@ class StartingPoints {
   std::vector<ParameterPlan>& plan_;
   Decoder seen_;                                    // as the quantized model so far
   std::map<int, std::vector<std::size_t>> blocks_;  // quantized matrices of each block
+  std::map<std::size_t, at::Tensor> masters_;       // of the block under way, where the model streams
   std::map<std::size_t, LayerReport> reports_;
 };
 

@@ -1,6 +1,7 @@
 // Where the quantized layers of a job start when they are solved, not rounded.
 #pragma once
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <vector>
 
@@ -20,13 +21,15 @@ struct SolvingRun {
   CalibrationOptions calibration;  // block and second_moment are set here
   std::function<void(std::uint64_t index, std::span<std::int64_t> ids)> sample;
   SolutionLog log;
+  std::filesystem::path folder;  // where solved blocks of a model that streams lie, seen by all ranks
 };
 
 // Collective. `model` holds the original's weights and the activation bits of the job; the matrices inside its blocks
 // get their masters, and `plan` the calibration under which those stand for the solved levels and scales. What is
 // outside the blocks must have its calibration in `plan` already. Not sequential: solved by `statistics`, with second
 // moments. Sequential: block after block, by statistics of the model in which the blocks before it and everything
-// outside the blocks are quantized already. Reports in the order of parameters.
+// outside the blocks are quantized already. Reports in the order of parameters. A model that streams is solved
+// sequentially alone.
 std::vector<LayerReport> solve_starting_points(Communicator& comm, const SolvingRun& run,
                                                const std::vector<LayerStatistics>& statistics, Decoder& model,
                                                std::vector<ParameterPlan>& plan);

@@ -10,6 +10,7 @@
 #include "tercet/base/hash.hpp"
 #include "tercet/quant/number_format.hpp"
 #include "tercet/store/unit_bytes.hpp"
+#include "tercet/train/spill.hpp"
 
 namespace tercet::job {
 namespace {
@@ -70,10 +71,35 @@ Calibration from_bytes(const std::string& outcome, const std::vector<std::int64_
   return found;
 }
 
-LayerRecord describe(const TrainedParameter& parameter, const LayerStatistics* statistics,
+at::Tensor mean_square_of(const std::vector<LayerStatistics>& statistics, std::size_t parameter) {
+  const LayerStatistics* layer = find_statistics(statistics, parameter);
+  return layer == nullptr ? at::Tensor() : layer->mean_square;
+}
+
+// All of them, or those of one block after the other where the weights are streamed.
+std::vector<std::vector<std::size_t>> worked_on_at_once(const std::vector<Parameter>& parameters,
+                                                        const std::vector<std::size_t>& indices) {
+  const bool streams = std::any_of(indices.begin(), indices.end(),
+                                   [&](std::size_t index) { return parameters[index].streamed != nullptr; });
+  if (!streams) return {indices};
+  std::vector<std::vector<std::size_t>> groups;
+  for (const std::size_t index : indices) {
+    if (groups.empty() || parameters[groups.back().front()].layer != parameters[index].layer) groups.emplace_back();
+    groups.back().push_back(index);
+  }
+  return groups;
+}
+
+// Mean squares are few, and shared by layers.
+Calibration found_in_file(Communicator& comm, const std::filesystem::path& file, const Calibration& found) {
+  const std::vector<at::Tensor> views = spilled(comm, file, {found.thresholds, found.scale_factors});
+  return {views[0], found.mean_square, views[1], {}, {}};
+}
+
+LayerRecord describe(const TrainedParameter& parameter, const at::Tensor& seen_value, const LayerStatistics* statistics,
                      const at::Tensor& reference) {
-  const at::Tensor master = as_output_first(parameter.master.detach(), parameter.input_first);
-  const at::Tensor seen = as_output_first(parameter.seen.detach(), parameter.input_first);
+  const at::Tensor master = as_output_first(parameter.full_master(), parameter.input_first);
+  const at::Tensor seen = as_output_first(seen_value, parameter.input_first);
   const ErrorMeasures error =
       measure_error(reference, seen, statistics == nullptr ? at::Tensor() : statistics->mean_square);
   const at::Tensor scales = storage_scales(master, *parameter.spec, parameter.calibration).to(at::kFloat);
@@ -138,35 +164,36 @@ bool needs_calibration(const ParameterPlan& entry) {
 
 void add_calibration(Communicator& comm, const std::vector<Parameter>& parameters,
                      const std::vector<LayerStatistics>& statistics, CalibrationScope scope,
-                     std::vector<ParameterPlan>& plan, WorkLog* done, StopControl* stop) {
+                     std::vector<ParameterPlan>& plan, WorkLog* done, StopControl* stop,
+                     const std::filesystem::path& folder) {
   const at::NoGradGuard no_grad;
-  std::vector<std::size_t> indices;
+  std::vector<std::size_t> wanted;
   for (std::size_t i = 0; i < plan.size(); ++i) {
-    const bool wanted = scope == CalibrationScope::kAll || !is_block_linear(parameters[i].role);
-    if (wanted && needs_calibration(plan[i])) indices.push_back(i);
+    const bool in_scope = scope == CalibrationScope::kAll || !is_block_linear(parameters[i].role);
+    if (in_scope && needs_calibration(plan[i])) wanted.push_back(i);
   }
-  const auto mean_square = [&](std::size_t index) {
-    const LayerStatistics* layer = find_statistics(statistics, index);
-    return layer == nullptr ? at::Tensor() : layer->mean_square;
-  };
-  UnitWork work;
-  work.name = "thresholds/" + storage_key(plan);
-  work.count = indices.size();
-  work.compute = [&](std::uint64_t unit) {
-    const std::size_t index = indices[unit];
-    const at::Tensor weight = as_output_first(parameters[index].value, parameters[index].input_first).to(at::kCPU);
-    const Calibration found = calibrate_format(weight, *plan[index].spec, mean_square(index));
-    return to_bytes(found);
-  };
-  const std::vector<std::string> outcomes = run_units_for_all(comm, work, done, stop);
-  for (std::size_t unit = 0; unit < indices.size(); ++unit) {
-    const std::size_t index = indices[unit];
-    const at::Device device = parameters[index].value.device();
-    const std::vector<std::int64_t> shape = output_first_shape(parameters[index]);
-    const Calibration found = from_bytes(outcomes[unit], scale_shape(shape[0], shape[1], *plan[index].spec));
-    const auto on_device = [&](const at::Tensor& values) { return values.defined() ? values.to(device) : values; };
-    plan[index].calibration = {
-        on_device(found.thresholds), on_device(mean_square(index)), on_device(found.scale_factors), {}, {}};
+  const std::string name = "thresholds/" + storage_key(plan);
+  for (const std::vector<std::size_t>& indices : worked_on_at_once(parameters, wanted)) {
+    UnitWork work;
+    work.name = indices == wanted ? name : name + "/" + std::to_string(indices.front());
+    work.count = indices.size();
+    work.compute = [&](std::uint64_t unit) {
+      const Parameter& parameter = parameters[indices[unit]];
+      const at::Tensor weight = as_output_first(values_of(parameter), parameter.input_first).to(at::kCPU);
+      const at::Tensor mean_square = mean_square_of(statistics, indices[unit]);
+      return to_bytes(calibrate_format(weight, *plan[indices[unit]].spec, mean_square));
+    };
+    const std::vector<std::string> outcomes = run_units_for_all(comm, work, done, stop);
+    for (std::size_t unit = 0; unit < indices.size(); ++unit) {
+      const std::size_t index = indices[unit];
+      const std::vector<std::int64_t> shape = output_first_shape(parameters[index]);
+      Calibration found = from_bytes(outcomes[unit], scale_shape(shape[0], shape[1], *plan[index].spec));
+      found.mean_square = mean_square_of(statistics, index);
+      plan[index].calibration =
+          parameters[index].streamed
+              ? found_in_file(comm, folder / ("calibrated-" + std::to_string(index) + ".safetensors"), found)
+              : on_device(found, parameters[index].value.device());
+    }
   }
 }
 
@@ -177,9 +204,9 @@ std::vector<LayerRecord> describe_layers(const Student& student, const std::vect
   for (std::size_t i = 0; i < student.parameters().size(); ++i) {
     const TrainedParameter& parameter = student.parameters()[i];
     if (!parameter.spec || !parameter.spec->format->is_grid()) continue;
-    const at::Tensor& against = reference.empty() ? parameter.master.detach() : reference.at(i).value;
-    table.push_back(
-        describe(parameter, find_statistics(statistics, i), as_output_first(against, parameter.input_first)));
+    const at::Tensor against = reference.empty() ? parameter.full_master() : values_of(reference.at(i));
+    table.push_back(describe(parameter, values_of(student.decoder().parameters()[i]).detach(),
+                             find_statistics(statistics, i), as_output_first(against, parameter.input_first)));
   }
   return table;
 }

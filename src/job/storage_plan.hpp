@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -32,10 +33,12 @@ bool needs_calibration(const ParameterPlan& entry);  // a grid by the calibrated
 enum class CalibrationScope { kAll, kOutsideBlocks };
 // Collective. Adds what the calibrated rule needs; parameters are shared out over the ranks and the results exchanged.
 // Those without statistics (an embedding that is not the head) weigh their columns equally. What is found in `done` is
-// not computed again; `stop` is asked between parameters. Both may be null.
+// not computed again; `stop` is asked between parameters. Both may be null. Where weights are streamed, one block is
+// worked on at a time, and what was found for it lies in a file of `folder`, which all ranks see.
 void add_calibration(Communicator& comm, const std::vector<Parameter>& parameters,
                      const std::vector<LayerStatistics>& statistics, CalibrationScope scope,
-                     std::vector<ParameterPlan>& plan, WorkLog* done, StopControl* stop);
+                     std::vector<ParameterPlan>& plan, WorkLog* done, StopControl* stop,
+                     const std::filesystem::path& folder);
 
 // One row per parameter that is stored in fewer than 16 bits: scales of the masters, errors of what the student sees
 // against `reference`, the parameters of another model, or without one against the masters.

@@ -1,11 +1,14 @@
 #include "tercet/model/decoder.hpp"
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
 
 #include <array>
 #include <utility>
 
 #include "model/forward_pass.hpp"
+#include "tercet/base/heartbeat.hpp"
+#include "tercet/base/memory.hpp"
 #include "tercet/kernels/packed_matrix.hpp"
 
 namespace tercet {
@@ -31,6 +34,29 @@ bool is_block_linear(Role role) {
     default:
       return false;
   }
+}
+
+at::Tensor StreamedWeight::make() const {
+  heartbeat::beat();  // it may come from a disk
+  at::Tensor value = make_();
+  if (value.is_cpu()) give_back_freed_memory(value.nbytes());
+  return value;
+}
+
+std::shared_ptr<void> StreamedWeight::hold() {
+  if (std::shared_ptr<void> holder = holder_.lock()) return holder;
+  value_ = make();
+  std::shared_ptr<void> holder(&value_, [self = shared_from_this()](void*) { self->value_ = at::Tensor(); });
+  holder_ = holder;
+  return holder;
+}
+
+at::Tensor values_of(const Parameter& parameter) {
+  return parameter.streamed ? parameter.streamed->make() : parameter.value;
+}
+
+at::Tensor shape_alone(const std::vector<std::int64_t>& shape) {
+  return at::empty(shape, at::TensorOptions(at::kFloat).device(at::kMeta));
 }
 
 Decoder::Decoder(const ModelConfig& config, std::vector<Parameter> parameters)
@@ -86,6 +112,18 @@ at::Tensor Decoder::block(int index, const at::Tensor& stream) const {
 at::Tensor Decoder::forward_from(int first, const at::Tensor& stream) const {
   const ForwardPass pass(*this);
   return pass.head(pass.hidden_states_from(stream, first));
+}
+
+BlockHold Decoder::hold_block(int index) const {
+  const PartTable& parts = shared_->layout.blocks.at(static_cast<std::size_t>(index));
+  BlockHold held;
+  for (std::size_t part = 0; part < kParts; ++part) {
+    const PartIndex place = parts[static_cast<Part>(part)];
+    for (const std::size_t i : {place.weight, place.bias}) {
+      if (i != kAbsent && parameters_[i].streamed) held.push_back(parameters_[i].streamed->hold());
+    }
+  }
+  return held;
 }
 
 void Decoder::run_blocks(const at::Tensor& ids, int blocks) const {

@@ -40,7 +40,8 @@ at::ScalarType ForwardPass::activation_type(const Decoder& decoder) {
   const PartTable& block = decoder.shared_->layout.blocks.front();
   const bool fused = block[Part::kFusedQkv].weight != kAbsent;
   const Parameter& matrix = decoder.parameters_[block[fused ? Part::kFusedQkv : Part::kQuery].weight];
-  return matrix.packed != nullptr ? at::kFloat : compute_type(matrix.value);
+  if (matrix.packed != nullptr) return at::kFloat;
+  return compute_type(matrix.streamed ? decoder.parameters_.front().value : matrix.value);  // of the same type
 }
 
 ForwardPass::ForwardPass(const Decoder& decoder, KeyValueCache* cache, ForwardTap* tap)
@@ -116,6 +117,7 @@ at::Tensor ForwardPass::embed(const at::Tensor& ids) const {
 }
 
 void ForwardPass::block(const PartTable& parts, const PositionTables& tables, Stream& stream) const {
+  const BlockHold held = decoder_.hold_block(static_cast<int>(&parts - decoder_.shared_->layout.blocks.data()));
   const at::Tensor attended = attention(parts, tables, norm(parts[Part::kAttentionNorm], stream));
   if (config_.parallel_residual) {  // GPT-NeoX: both halves read the same stream
     stream.pending = attended + mlp(parts, norm(parts[Part::kMlpNorm], stream));
@@ -224,7 +226,8 @@ at::Tensor ForwardPass::packed_linear(const PartTable& parts, std::initializer_l
       const at::Tensor y = multiply(tokens, *weight.packed);
       outputs.push_back(bias.defined() ? y + bias : y);
     } else {
-      outputs.push_back(linear_group(fake_quantize_rows(rows, type_), {weight.value}, {bias}, traits_.input_first));
+      outputs.push_back(
+          linear_group(fake_quantize_rows(rows, type_), {value(parts[part].weight)}, {bias}, traits_.input_first));
     }
   }
   return outputs.size() == 1 ? outputs.front() : at::cat(outputs, -1);

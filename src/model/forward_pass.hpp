@@ -38,7 +38,10 @@ class ForwardPass {
 
  private:
   static at::ScalarType activation_type(const Decoder& decoder);
-  const at::Tensor& value(std::size_t index) const { return decoder_.parameters_[index].value; }
+  const at::Tensor& value(std::size_t index) const {
+    const Parameter& parameter = decoder_.parameters_[index];
+    return parameter.streamed ? parameter.streamed->held() : parameter.value;
+  }
   at::Tensor value_or_none(std::size_t index) const { return index == kAbsent ? at::Tensor() : value(index); }
 
   at::Tensor embed(const at::Tensor& ids) const;

@@ -1,5 +1,6 @@
 // Decoder::load, from_parameters, from_stored and random: where parameters come from and what is checked about them.
 #include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/isfinite.h>
@@ -12,6 +13,7 @@
 #include "model/family_table.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/heartbeat.hpp"
+#include "tercet/base/memory.hpp"
 #include "tercet/base/random.hpp"
 #include "tercet/base/text.hpp"
 #include "tercet/kernels/packed_matrix.hpp"
@@ -58,17 +60,17 @@ bool lacks_root(const std::vector<std::string>& names, const ModelConfig& config
   return true;
 }
 
-Tensors from_source(const WeightSource& weights, const ModelConfig& config) {
+Tensors from_source(const std::shared_ptr<const WeightSource>& weights, const ModelConfig& config) {
   Tensors result;
   std::vector<std::string> names;
-  for (const auto& [name, info] : weights.tensors()) names.push_back(name);
+  for (const auto& [name, info] : weights->tensors()) names.push_back(name);
   const bool without_root = lacks_root(names, config);
-  for (const auto& [name, info] : weights.tensors()) {
+  for (const auto& [name, info] : weights->tensors()) {
     const std::string canonical = canonical_name(name, config, without_root);
-    result.by_name[canonical] = [&weights, name = name] { return weights.tensor(name); };
+    result.by_name[canonical] = [weights, name = name] { return weights->tensor(name); };
     result.origin[canonical] = quoted(name) + " of '" + info.file.string() + "'";
   }
-  const auto files = weights.files();
+  const auto files = weights->files();
   result.where = files.empty() ? "the weights" : "'" + files.front().parent_path().string() + "'";
   return result;
 }
@@ -133,6 +135,15 @@ at::Tensor checked_value(const ParameterSpec& spec, const Tensors& tensors, cons
   return value.to(device);
 }
 
+// Made again and again from where it comes from. A GPU gets it in the type that it is stored in.
+std::shared_ptr<StreamedWeight> streamed_value(const std::function<at::Tensor()>& stored, const std::string& device) {
+  return std::make_shared<StreamedWeight>([stored, device = at::Device(device)] {
+    const at::NoGradGuard no_grad;
+    const at::Tensor there = stored().detach().to(device);
+    return at::empty(there.sizes(), there.options().dtype(at::kFloat)).copy_(there);
+  });
+}
+
 void check_tied_head(const ModelConfig& config, const Tensors& tensors, const at::Tensor& embedding) {
   const auto found = tensors.by_name.find(head_name(config.family));
   if (!config.tied_head || found == tensors.by_name.end()) return;
@@ -157,25 +168,29 @@ void refuse_unknown(const ModelConfig& config, const Tensors& tensors, const std
 using Packing = std::function<std::shared_ptr<const PackedMatrix>(const ParameterSpec& spec)>;
 
 Parameter checked_parameter(const ParameterSpec& spec, const Tensors& tensors, const std::string& device,
-                            const Packing& packing) {
+                            Residence residence, const Packing& packing) {
   Parameter parameter{spec.name, spec.role, spec.layer, spec.input_first, {}};
   if (packing) parameter.packed = packing(spec);
-  if (parameter.packed == nullptr) {
-    parameter.value = checked_value(spec, tensors, device);
-  } else {
+  if (parameter.packed != nullptr) {
     require_shape(spec, {parameter.packed->rows(), parameter.packed->columns()}, required_origin(spec, tensors));
-    parameter.value = at::empty(spec.shape, at::TensorOptions(at::kFloat).device(at::kMeta));
+    parameter.value = shape_alone(spec.shape);
+  } else if (residence == Residence::kStreamed && spec.layer >= 0) {
+    give_back_freed_memory(checked_value(spec, tensors, "cpu").nbytes());
+    parameter.value = shape_alone(spec.shape);
+    parameter.streamed = streamed_value(tensors.by_name.at(spec.name), device);
+  } else {
+    parameter.value = checked_value(spec, tensors, device);
   }
   return parameter;
 }
 
 std::vector<Parameter> checked_parameters(const ModelConfig& config, const Tensors& tensors, const std::string& device,
-                                          const Packing& packing = {}) {
+                                          Residence residence, const Packing& packing = {}) {
   const auto specs = parameter_specs(config);
   std::vector<Parameter> parameters;
   for (const auto& spec : specs) {
     heartbeat::beat();
-    parameters.push_back(checked_parameter(spec, tensors, device, packing));
+    parameters.push_back(checked_parameter(spec, tensors, device, residence, packing));
   }
   refuse_unknown(config, tensors, specs);
   if (parameters.front().packed == nullptr) check_tied_head(config, tensors, parameters.front().value);
@@ -214,22 +229,24 @@ at::Tensor initial_value(const ParameterSpec& spec, const ModelConfig& config, s
 
 }  // namespace
 
-Decoder Decoder::load(const ModelConfig& config, const WeightSource& weights, const std::string& device) {
-  return Decoder(config, checked_parameters(config, from_source(weights, config), device));
+Decoder Decoder::load(const ModelConfig& config, std::shared_ptr<const WeightSource> weights, const std::string& device,
+                      Residence residence) {
+  return Decoder(config, checked_parameters(config, from_source(weights, config), device, residence));
 }
 
-Decoder Decoder::from_parameters(const ModelConfig& config, const NamedTensors& tensors, const std::string& device) {
-  return Decoder(config, checked_parameters(config, from_list(tensors, config), device));
+Decoder Decoder::from_parameters(const ModelConfig& config, const NamedTensors& tensors, const std::string& device,
+                                 Residence residence) {
+  return Decoder(config, checked_parameters(config, from_list(tensors, config), device, residence));
 }
 
 Decoder Decoder::from_stored(const ModelConfig& config, const std::vector<StoredParameter>& parameters, WeightForm form,
-                             const std::string& device) {
+                             const std::string& device, Residence residence) {
   Tensors tensors;
   std::map<std::string, const StoredParameter*> known;
   for (const StoredParameter& parameter : parameters) {
     known[parameter.name] = &parameter;
     tensors.origin[parameter.name] = quoted(parameter.name);
-    tensors.by_name[parameter.name] = [&parameter] {
+    tensors.by_name[parameter.name] = [parameter] {
       const at::Tensor value = dequantize(parameter.stored);
       return parameter.input_first ? value.t().contiguous() : value;
     };
@@ -245,7 +262,7 @@ Decoder Decoder::from_stored(const ModelConfig& config, const std::vector<Stored
     const auto& known_packed = found->second->packed;
     return std::make_shared<const PackedMatrix>((known_packed ? *known_packed : PackedMatrix(stored)).to(device));
   };
-  return Decoder(config, checked_parameters(config, tensors, device, packing));
+  return Decoder(config, checked_parameters(config, tensors, device, residence, packing));
 }
 
 Decoder Decoder::random(const ModelConfig& config, std::uint64_t seed, const std::string& device) {

@@ -46,6 +46,7 @@ void BlockStreams::advance_targets(const BlockWindow& window) {
 
 void BlockStreams::advance(std::vector<at::Tensor>& streams, const Decoder& model, int block) const {
   const at::NoGradGuard no_grad;
+  const BlockHold held = model.hold_block(block);
   for (at::Tensor& stream : streams) {
     for_micro_batches([&](std::int64_t begin, std::int64_t end) {
       stream.slice(0, begin, end).copy_(model.block(block, stream.slice(0, begin, end)));

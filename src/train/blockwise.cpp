@@ -114,6 +114,7 @@ class BlockTuning {
 
   BlockReport tune(const BlockWindow& window) {
     const auto begin = Clock::now();
+    for (int block = window.first; block <= window.last; ++block) student_.load_block(block);
     std::vector<std::size_t> places;
     std::vector<TrainedParameter> parameters = parameters_of(window, places);
     BlockReport report;
@@ -135,6 +136,10 @@ class BlockTuning {
     }
     for (std::size_t i = 0; i < places.size(); ++i) student_.parameters()[places[i]] = parameters[i];
     streams_.advance_inputs(window.first);
+    if (student_.streams()) {
+      student_.put_away_block(comm_, window.first,
+                              options_.folder / ("tuned-" + std::to_string(window.first) + ".safetensors"));
+    }
     return report;
   }
 

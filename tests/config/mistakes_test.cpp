@@ -257,5 +257,19 @@ TEST(Limits, DamagedFilesNeverDoAnythingButFailAsAConfigError) {
   EXPECT_GT(refused, 200);
 }
 
+TEST(Relations, StreamedWeightsAreRefusedBesideWhatNeedsAllOfThem) {
+  const std::string job = "model: {weights: streamed}\ntraining: {enabled: false}\n";
+  EXPECT_EQ(mistakes(job + "blockwise: {enabled: true}\n"), "");
+  EXPECT_EQ(mistakes(job + "quantization: {solver: compensated}\n"), "");
+  EXPECT_MENTIONS(mistakes("model: {weights: streamed}\n"),
+                  "training.enabled: needs all weights in memory, and model.weights is streamed");
+  for (const std::string asked :
+       {"target: {ratio: 8}", "target: {like: int3}", "remedies: {rounds: 1, order: [lift_layers]}",
+        "calibration: {second_moment: true}", "quantization: {solver: compensated, solver_sequential: false}",
+        "gates: {speedup: {severity: fail}}", "blockwise: {enabled: true}\nprogressive: {formats: [int4, ternary]}"}) {
+    EXPECT_MENTIONS(mistakes(job + asked + "\n"), "model.weights is streamed");
+  }
+}
+
 }  // namespace
 }  // namespace tercet

@@ -94,6 +94,7 @@ TEST(ToYaml, ADifferentConfigSurvivesAsAWhole) {
   changed.training.global_batch_tokens = 514 * 8;
   changed.data.sequence_length = 514;
   changed.output = "/elsewhere";
+  changed.model.weights = "resident";        // with the target below
   changed.quantization.rule = "calibrated";  // which a solved start needs
   changed.calibration.samples = 2 * changed.calibration.shards;
   changed.gates.sparsity_max = 0.9;
@@ -137,7 +138,7 @@ TEST(PrintText, IsQuotedWhereYamlWouldTakeItForSomethingElse) {
 TEST(Fingerprint, ChangesWithEveryKeyThatChangesResultsAndWithNoOther) {
   const std::set<std::string_view> without_effect_sections = {"log",      "distributed", "checkpoint",
                                                               "watchdog", "trackers",    "report"};
-  const std::set<std::string_view> without_effect = {"name", "output", "data.cache"};
+  const std::set<std::string_view> without_effect = {"name", "output", "data.cache", "model.weights"};
   const std::string before = fingerprint(JobConfig{});
   EXPECT_EQ(before.size(), 64u);
   for (const auto& row : job_rows()) {

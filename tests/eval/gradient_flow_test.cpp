@@ -30,6 +30,16 @@ TEST_P(GradientFlowOf, ReachesEveryParameterOfAWholeModel) {
   EXPECT_GE(flow.largest_norm, flow.smallest_norm);
 }
 
+TEST_P(GradientFlowOf, ComesToTheSameBlockByBlock) {
+  const Decoder model = Decoder::random(test::tiny_config(GetParam()), 1);
+  const GradientFlow whole = check_gradient_flow(model, kWindows, 4);
+  const GradientFlow by_block = check_gradient_flow(test::streamed(model), kWindows, 4);
+  EXPECT_EQ(by_block.problems, whole.problems);
+  EXPECT_EQ(by_block.tensors, whole.tensors);
+  EXPECT_DOUBLE_EQ(by_block.smallest_norm, whole.smallest_norm);
+  EXPECT_DOUBLE_EQ(by_block.largest_norm, whole.largest_norm);
+}
+
 TEST(GradientFlow, NamesTheTensorsThatAZeroedProjectionCutsOff) {
   Decoder model = Decoder::random(test::tiny_config(), 1);
   test::find_parameter(model, "model.layers.1.mlp.down_proj.weight").value.zero_();

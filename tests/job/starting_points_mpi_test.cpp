@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "support/mpi_main.hpp"
+#include "support/shared_scratch_folder.hpp"
 #include "tercet/quant/number_format.hpp"
 #include "train/tiny_model.hpp"
 
@@ -31,13 +32,18 @@ struct Start {
   std::vector<LayerReport> reports;
 };
 
+std::vector<ParameterPlan> calibrated_plan(const Decoder& model) {
+  std::vector<ParameterPlan> plan = test::ternary_plan(model);
+  for (ParameterPlan& entry : plan) {
+    if (entry.spec->format->is_grid()) entry.spec->rule = ScaleRule::kCalibrated;
+  }
+  return plan;
+}
+
 Start start(Communicator& comm, bool sequential, Family family = Family::kLlama) {
   Start result{Decoder::random(test::tiny_config(family), 1), {}, {}};
   result.model.set_activation_bits(8);
-  result.plan = test::ternary_plan(result.model);
-  for (ParameterPlan& entry : result.plan) {
-    if (entry.spec->format->is_grid()) entry.spec->rule = ScaleRule::kCalibrated;
-  }
+  result.plan = calibrated_plan(result.model);
   const job::SolvingRun run = solving_run(sequential);
   Decoder original = result.model.clone();
   const auto statistics = calibrate(comm, original, run.calibration, run.sample);
@@ -56,6 +62,29 @@ TEST(StartingPoints, HaveTheBitsOfOneRank) {
       EXPECT_TRUE(at::equal(alone.plan[i].calibration.thresholds, together.plan[i].calibration.thresholds)) << name;
       EXPECT_TRUE(at::equal(alone.plan[i].calibration.scale_factors, together.plan[i].calibration.scale_factors))
           << name;
+    }
+  }
+}
+
+TEST(StartingPoints, AreTheSameWhereWeightsAreStreamed) {
+  const test::SharedScratchFolder scratch;
+  for (const Family family : {Family::kLlama, Family::kGpt2}) {
+    Start resident = start(test::world(), true, family);
+    Start streamed{test::streamed(Decoder::random(test::tiny_config(family), 1)), {}, {}};
+    streamed.model.set_activation_bits(8);
+    streamed.plan = calibrated_plan(streamed.model);
+    job::SolvingRun run = solving_run(true);
+    run.folder = scratch.path() / to_string(family);
+    streamed.reports = job::solve_starting_points(test::world(), run, {}, streamed.model, streamed.plan);
+    for (std::size_t i = 0; i < resident.reports.size(); ++i) {
+      EXPECT_EQ(to_json(streamed.reports.at(i)), to_json(resident.reports[i]));
+    }
+    const std::vector<ParameterPlan> plan = resident.plan, streamed_plan = streamed.plan;
+    const Student expected(std::move(resident.model), plan), student(std::move(streamed.model), streamed_plan);
+    for (std::size_t i = 0; i < plan.size(); ++i) {
+      EXPECT_TRUE(at::equal(student.parameters()[i].full_master(), expected.parameters()[i].full_master()));
+      EXPECT_TRUE(at::equal(values_of(student.decoder().parameters()[i]), expected.parameters()[i].seen.detach()))
+          << expected.parameters()[i].name;
     }
   }
 }

@@ -19,8 +19,8 @@ TEST(Parity, LogitsEqualTransformersTo1e4OnEveryFamily) {
   const at::NoGradGuard no_grad;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     const ModelConfig config = read_model_config(entry.path() / "model");
-    const auto weights = open_weights(entry.path() / "model");
-    const Decoder model = Decoder::load(config, *weights);
+    const std::shared_ptr<const WeightSource> weights = open_weights(entry.path() / "model");
+    const Decoder model = Decoder::load(config, weights);
     const auto expected = open_safetensors(entry.path() / "expected.safetensors");
     const at::Tensor got = model.forward(expected->tensor("ids").clone());
     const at::Tensor logits = expected->tensor("logits");

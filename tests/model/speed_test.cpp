@@ -47,7 +47,7 @@ std::array<double, 3> step(const Decoder& teacher, Decoder& student, const at::T
 TEST(DISABLED_Speed, TeacherForwardAndStudentStepOnRefLlama3M) {
   const std::filesystem::path folder = test::shared_data() / "models/ref_llama_3M/hf";
   if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no model at " << folder;
-  const Decoder teacher = Decoder::load(read_model_config(folder), *open_weights(folder));
+  const Decoder teacher = Decoder::load(read_model_config(folder), open_weights(folder));
   Decoder student = teacher.clone();
   student.set_activation_bits(8);
   for (auto& parameter : student.parameters()) parameter.value.set_requires_grad(true);

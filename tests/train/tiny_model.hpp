@@ -64,6 +64,15 @@ inline at::Tensor counting_batch(std::uint64_t first, std::int64_t count, std::i
   return ids;
 }
 
+// The same model, whose weights inside the blocks are made when they are needed.
+inline Decoder streamed(const Decoder& model) {
+  NamedTensors tensors;
+  for (const Parameter& parameter : model.parameters()) tensors.emplace_back(parameter.name, parameter.value.clone());
+  Decoder copy = Decoder::from_parameters(model.config(), tensors, "cpu", Residence::kStreamed);
+  copy.set_activation_bits(model.activation_bits());
+  return copy;
+}
+
 // Ternary inside the blocks (groups of 16, so that rows have several), int8 embedding and head, fp16 elsewhere.
 inline std::vector<ParameterPlan> ternary_plan(const Decoder& decoder) {
   std::vector<ParameterPlan> plan;

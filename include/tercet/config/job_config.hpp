@@ -37,8 +37,9 @@ struct LayerFormat {
 };
 
 struct ModelSection {
-  std::string path;       // Hugging Face folder
-  std::string tokenizer;  // folder; empty: model.path
+  std::string path;                  // Hugging Face folder
+  std::string tokenizer;             // folder; empty: model.path
+  std::string weights = "resident";  // resident | streamed
 };
 
 struct DataSection {
@@ -291,7 +292,8 @@ void require_keys(const JobConfig& config, const std::vector<std::string>& keys)
 QuantizationSection as_for(const QuantizationSection& settings, const LayerFormat& row);
 bool is_ternary(const std::string& format);  // "ternary" or "ternary5"
 bool takes_rule(const std::string& format, const std::string& rule);
-bool has_target(const JobConfig& config);  // whether bits per layer are to be chosen
+bool has_target(const JobConfig& config);       // whether bits per layer are to be chosen
+bool streams_weights(const JobConfig& config);  // model.weights: streamed
 
 // What the last of progressive.formats gets of `tokens`, and what each of the others, in whole steps.
 std::int64_t tokens_of_stage(const JobConfig& config, std::size_t stage, std::int64_t tokens);

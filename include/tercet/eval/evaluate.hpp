@@ -59,6 +59,8 @@ struct GradientFlow {
   double smallest_norm = 0, largest_norm = 0;
 };
 // One backward pass of the next-token loss on a real batch: every parameter must get a finite, non-zero gradient.
+// Of a model whose weights are streamed, block by block: one has its weights and gradients in memory at a time, and the
+// streams between the blocks are kept.
 GradientFlow check_gradient_flow(const Decoder& model, const Windows& windows, std::int64_t batch);
 
 }  // namespace tercet

@@ -20,6 +20,29 @@ namespace tercet {
 
 class PackedMatrix;  // kernels/packed_matrix.hpp
 
+// A weight that is made when it is needed, and exists while somebody holds it: of a model that is larger than memory.
+class StreamedWeight : public std::enable_shared_from_this<StreamedWeight> {
+ public:
+  // `make` gives a float32 tensor of its own each time, on the device where the model computes.
+  explicit StreamedWeight(std::function<at::Tensor()> make) : make_(std::move(make)) {}
+  at::Tensor make() const;                           // for the caller alone
+  std::shared_ptr<void> hold();                      // made if it is not there; gone with the last holder
+  const at::Tensor& held() const { return value_; }  // undefined when nobody holds it
+
+ private:
+  std::function<at::Tensor()> make_;
+  at::Tensor value_;
+  std::weak_ptr<void> holder_;
+};
+// While it lives, so do the streamed weights of some blocks.
+using BlockHold = std::vector<std::shared_ptr<void>>;
+
+// Where the weights inside the blocks are. The rest (embedding, positions, final norm, head) is in memory in any case.
+enum class Residence {
+  kResident,  // all in memory
+  kStreamed,  // made anew from their source whenever a pass reaches their block
+};
+
 // What a parameter does. The ternary candidates are the linear weights inside the blocks: kQuery .. kDown.
 enum class Role {
   kEmbedding,
@@ -44,9 +67,12 @@ struct Parameter {
   Role role = Role::kNorm;
   int layer = -1;            // block index, -1 outside the blocks
   bool input_first = false;  // GPT-2's Conv1D: stored [in, out]; everything else [out, in]
-  at::Tensor value;          // float32; of a packed matrix its shape alone (on the meta device)
+  at::Tensor value;          // float32; of a packed or streamed one its shape alone (on the meta device)
   std::shared_ptr<const PackedMatrix> packed = nullptr;  // for inference alone; null: `value` is used
+  std::shared_ptr<StreamedWeight> streamed = nullptr;    // null: `value` is used
 };
+at::Tensor values_of(const Parameter& parameter);                // of one that is not packed: `value`, or made now
+at::Tensor shape_alone(const std::vector<std::int64_t>& shape);  // float32, on the meta device
 
 // A parameter in its stored form, as an artifact has it.
 struct StoredParameter {
@@ -99,16 +125,19 @@ class Decoder {
   // throws DataError naming the tensor. Extra tensors that the families are known to carry (e.g. attention masks,
   // rotary inv_freq, a tied head stored twice) are ignored; unknown ones are an error. A folder whose names lack the
   // base model's prefix ("wte.weight") is accepted; parameters() always carry it ("transformer.wte.weight").
-  static Decoder load(const ModelConfig& config, const WeightSource& weights, const std::string& device = "cpu");
+  // Streamed, each value is looked at now and made again from `weights` when it is needed.
+  static Decoder load(const ModelConfig& config, std::shared_ptr<const WeightSource> weights,
+                      const std::string& device = "cpu", Residence residence = Residence::kResident);
   // Parameters drawn for training from scratch: N(0, 0.02), residual projections scaled by 1/sqrt(2 layers), norms one.
   static Decoder random(const ModelConfig& config, std::uint64_t seed, const std::string& device = "cpu");
   // The parameters as given (e.g. read from an artifact); checked like load.
-  static Decoder from_parameters(const ModelConfig& config, const NamedTensors& tensors, const std::string& device);
-  // The same from stored parameters, one at a time: packed, or dequantized.
+  static Decoder from_parameters(const ModelConfig& config, const NamedTensors& tensors, const std::string& device,
+                                 Residence residence = Residence::kResident);
+  // The same from stored parameters, one at a time: packed, or dequantized. What is packed is not streamed.
   static Decoder from_stored(const ModelConfig& config, const std::vector<StoredParameter>& parameters, WeightForm form,
-                             const std::string& device);
+                             const std::string& device, Residence residence = Residence::kResident);
 
-  Decoder clone() const;  // deep copy of the parameters
+  Decoder clone() const;  // deep copy of the parameters; streamed ones have the same source
 
   const ModelConfig& config() const { return config_; }
   std::vector<Parameter>& parameters() { return parameters_; }
@@ -132,6 +161,9 @@ class Decoder {
   // Runs the first `blocks` blocks alone, for what observers see.
   void run_blocks(const at::Tensor& ids, int blocks) const;
   at::Tensor head(const at::Tensor& hidden) const;
+  // For those who run a block several times: its streamed weights are made once. Every pass holds the block that it is
+  // in by itself.
+  [[nodiscard]] BlockHold hold_block(int index) const;
 
   // For generation: ids [1, n] follow the positions that `cache` holds, and are added to it. n > 1 only with an empty
   // cache. Gives the logits after the last of them, [vocab]. Throws DataError when the cache is full. No gradients.

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <span>
 #include <vector>
@@ -33,6 +34,8 @@ struct BlockwiseOptions {
   double gradient_clip = 1.0;
   bool bfloat16 = true;
   std::uint64_t bucket_bytes = std::uint64_t{4} << 20;
+  // Where a student that streams keeps its finished blocks, seen by all ranks.
+  std::filesystem::path folder;
   WorkLog* done = nullptr;      // finished blocks found here are not tuned again; null: none
   StopControl* stop = nullptr;  // asked after each step; a stopped block begins anew
 };
@@ -51,7 +54,8 @@ struct BlockwiseCallbacks {
   std::function<void(const BlockReport&)> on_block = {};                         // may be empty
 };
 
-// Collective. Needs 2 x samples / ranks x sequence_length x hidden floats on each rank's device, besides the model.
+// Collective. Needs 2 x samples / ranks x sequence_length x hidden floats on each rank's device, besides the model: of
+// models that stream, a window of the student with its gradients and optimizer, and a block of the original.
 // The same steps on any number of ranks, with sums in another order. Throws ConfigError when a step has fewer sequences
 // than there are ranks, NumericError when a block's outputs are not finite, StopRequested.
 std::vector<BlockReport> tune_blocks(Communicator& comm, Student& student, const Decoder& original,
