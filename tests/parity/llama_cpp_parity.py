@@ -23,7 +23,7 @@ import tokenizers
 import torch
 import transformers
 
-WINDOW, WINDOWS, WORST = 256, 24, 0.01
+WINDOW, WINDOWS, WORST = 256, 12, 0.01
 
 # (model, format, further settings)
 CASES = [
@@ -103,7 +103,7 @@ def compressed(tercet, model, text, output, weight_format, settings):
 
 
 def perplexity_by_llama_cpp(file, windows):
-    model = llama_cpp.Llama(str(file), n_ctx=WINDOW, n_batch=WINDOW, logits_all=True, n_threads=2, verbose=False)
+    model = llama_cpp.Llama(str(file), n_ctx=WINDOW, n_batch=WINDOW, logits_all=True, n_threads=1, n_threads_batch=1, verbose=False)
     total = 0.0
     for window in windows:
         model.reset()
