@@ -40,8 +40,10 @@ def of_tercet(number_format, arguments, folder):
     values |= {f"gates.{gate}.severity": "off" for gate in ("compression", "sparsity", "accuracy", "perplexity", "speedup")}
     (folder / "job.yaml").write_text("name: speed\n", encoding="utf-8")
     settings = [f"--set={key}={value}" for key, value in values.items()]
-    subprocess.run([PROJECT / "launch/run.sh", folder / "job.yaml", "2", "--", *map(str, settings)], check=True, env=environment(1),
-                   stdout=subprocess.DEVNULL)
+    job = subprocess.run([PROJECT / "launch/run.sh", folder / "job.yaml", "2", "--", *map(str, settings)], env=environment(1),
+                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    if job.returncode != 0:
+        sys.exit(f"error: the job ended with {job.returncode}\n{job.stderr[-3000:]}")
     with h5py.File(folder / number_format / "run.h5") as file:
         rates = list(file["metrics/training/tokens_per_second"]["value"][WARM:])
     subprocess.run(["rm", "-r", folder / number_format], check=True)
