@@ -23,7 +23,7 @@ import tokenizers
 import torch
 import transformers
 
-WINDOW, WINDOWS, WORST = 256, 12, 0.01
+WINDOW, WINDOWS, WORST = 256, 24, 0.01
 
 # (model, format, further settings)
 CASES = [
