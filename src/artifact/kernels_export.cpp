@@ -82,8 +82,9 @@ class KernelsExport : public ExportFormat {
       const auto expected = PackedMatrix::unfilled_parts(stored.spec, stored.shape[0], stored.shape[1]);
       const auto add_table = [&](const char* ending, const at::Tensor& table, at::Tensor PackedParts::*which) {
         tensors.emplace_back(tensor.name + ending,
-                             deferred.add({filled_rows(table), table.size(2)}, table.scalar_type(),
-                                          [&stored, which] { return with_fill(PackedMatrix(stored).parts().*which); }));
+                             deferred.add({filled_rows(table), table.size(2)}, table.scalar_type(), [&stored, which] {
+                               return with_fill(PackedMatrix::tables_of(stored).*which);
+                             }));
       };
       tensors.emplace_back(tensor.name + kCodesEnding, deferred.add(expected.codes.sizes().vec(), at::kByte, [&stored] {
         return PackedMatrix(stored).parts().codes;

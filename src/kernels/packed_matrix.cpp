@@ -135,10 +135,19 @@ PackedMatrix::PackedMatrix(const StoredTensor& stored)
     const at::Tensor levels = unpack_levels(rows_of(stored, first, std::min(kBlockRows, rows_ - first)));
     interleave(levels, bits_, zero_, codes_.select(0, block).mutable_data_ptr<std::uint8_t>());
   }
-  scales_ = by_blocks(stored.scales, rows_, groups());
-  if (!stored.zero_points.defined()) return;
-  const at::Tensor zeros = stored.zero_points.to(at::kShort) - stored.spec.format->layout().zero;
-  zero_points_ = by_blocks(zeros.to(at::kChar), rows_, groups());
+  const PackedParts tables = tables_of(stored);
+  scales_ = tables.scales;
+  zero_points_ = tables.zero_points;
+}
+
+PackedParts PackedMatrix::tables_of(const StoredTensor& stored) {
+  const PackedMatrix matrix(stored.spec, stored.shape.at(0), stored.shape.at(1));
+  PackedParts tables{{}, by_blocks(stored.scales, matrix.rows_, matrix.groups()), {}};
+  if (stored.zero_points.defined()) {
+    const at::Tensor zeros = stored.zero_points.to(at::kShort) - stored.spec.format->layout().zero;
+    tables.zero_points = by_blocks(zeros.to(at::kChar), matrix.rows_, matrix.groups());
+  }
+  return tables;
 }
 
 kernels::Operands PackedMatrix::operands() const {

@@ -62,6 +62,9 @@ class PackedMatrix {
   std::int64_t groups() const { return (columns_ + group_columns_ - 1) / group_columns_; }
   std::uint64_t bytes() const;  // that a product reads: codes, scales, zero points
   PackedParts parts() const { return {codes_, scales_, zero_points_}; }
+  // The scales and zero points that PackedMatrix(stored) has, without putting its codes into order (they are
+  // undefined).
+  static PackedParts tables_of(const StoredTensor& stored);
   // Types and shapes of the parts, without memory (on the meta device). Throws DataError with the refusal.
   static PackedParts unfilled_parts(const FormatSpec& spec, std::int64_t rows, std::int64_t columns);
 
