@@ -22,6 +22,7 @@
 #include <string>
 #include <vector>
 
+#include "cold.hpp"
 #ifdef TERCET_GGML
 #include "ggml_contender.hpp"
 #endif
@@ -33,8 +34,7 @@ namespace {
 
 using tercet::InstructionSet;
 using tercet::PackedMatrix;
-
-constexpr std::int64_t kColdBytes = 540'000'000;
+using tercet::bench::Circle;
 
 struct Shape {
   std::int64_t rows, columns, tokens;
@@ -43,27 +43,13 @@ struct Shape {
   }
 };
 
-// The next of several things in a circle, so that none is in a cache when its turn comes again.
-template <typename T>
-class Circle {
- public:
-  explicit Circle(std::vector<T> things) : things_(std::move(things)) {}
-  const T& next() { return things_[at_++ % things_.size()]; }
-
- private:
-  std::vector<T> things_;
-  std::size_t at_ = 0;
-};
-
 // Made when it is first asked for by that name: Google Benchmark calls a benchmark many times.
 template <typename T, typename Make>
 Circle<T>& circle(const std::string& name, std::uint64_t bytes_of_each, Make make) {
   static std::map<std::string, Circle<T>> known;
   const auto found = known.find(name);
   if (found != known.end()) return found->second;
-  std::vector<T> things;
-  for (std::uint64_t bytes = 0; bytes < kColdBytes; bytes += bytes_of_each) things.push_back(make());
-  return known.emplace(name, Circle<T>(std::move(things))).first->second;
+  return known.emplace(name, tercet::bench::cold_circle<T>(bytes_of_each, make)).first->second;
 }
 
 tercet::StoredTensor random_codes(const Shape& shape, const tercet::FormatSpec& spec) {
@@ -210,10 +196,6 @@ int main(int argc, char** argv) {
   }
   at::set_num_threads(std::stoi(argv[1]));
   add_all({std::stoll(argv[2]), std::stoll(argv[3]), std::stoll(argv[4])});
-  argc -= kOwn;
-  for (int i = 1; i < argc; ++i) argv[i] = argv[i + kOwn];
-  benchmark::Initialize(&argc, argv);
-  benchmark::AddCustomContext("threads", std::to_string(at::get_num_threads()));
-  benchmark::RunSpecifiedBenchmarks();
+  tercet::bench::run_registered(argc, argv, kOwn);
   return 0;
 }

@@ -12,8 +12,8 @@
 #include <cstdio>
 #include <functional>
 #include <string>
-#include <vector>
 
+#include "cold.hpp"
 #include "tercet/quant/number_format.hpp"
 
 namespace {
@@ -22,22 +22,18 @@ using tercet::FormatSpec;
 using tercet::Granularity;
 using tercet::StoredTensor;
 
-constexpr std::int64_t kColdBytes = 540'000'000;
-
-// As many as are not in a cache together.
-class Matrices {
- public:
-  Matrices(std::int64_t rows, std::int64_t columns) {
-    for (std::int64_t bytes = 0; bytes < kColdBytes; bytes += 4 * rows * columns)
-      all_.push_back(at::randn({rows, columns}) * 0.02);
-  }
-  const at::Tensor& next() { return all_[at_++ % all_.size()]; }
-  std::string name() const { return std::to_string(all_[0].size(0)) + "x" + std::to_string(all_[0].size(1)); }
-
- private:
-  std::vector<at::Tensor> all_;
-  std::size_t at_ = 0;
+struct Matrices {
+  std::string name;  // ROWSxCOLUMNS
+  tercet::bench::Circle<at::Tensor> circle;
+  const at::Tensor& next() { return circle.next(); }
 };
+
+Matrices random_matrices(std::int64_t rows, std::int64_t columns) {
+  return {std::to_string(rows) + "x" + std::to_string(columns),
+          tercet::bench::cold_circle<at::Tensor>(static_cast<std::uint64_t>(4 * rows * columns), [&] {
+            return at::randn({rows, columns}) * 0.02;
+          })};
+}
 
 // One scale a row of `blocks`; codes as Tercet packs them. Whatever can be is done in place.
 StoredTensor by_libtorch(const at::Tensor& weight, const FormatSpec& spec) {
@@ -63,7 +59,7 @@ void add(const std::string& contender, Matrices& matrices, const FormatSpec& spe
     for (auto _ : state) benchmark::DoNotOptimize(make(matrices.next(), spec));
     state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(matrices.next().nbytes()));
   };
-  benchmark::RegisterBenchmark((contender + "/" + matrices.name() + "/" + by).c_str(), body)
+  benchmark::RegisterBenchmark((contender + "/" + matrices.name + "/" + by).c_str(), body)
       ->Unit(benchmark::kMicrosecond)
       ->UseRealTime();
 }
@@ -83,7 +79,7 @@ int main(int argc, char** argv) {
     return 64;
   }
   at::set_num_threads(std::stoi(argv[1]));
-  Matrices matrices(std::stoll(argv[2]), std::stoll(argv[3]));
+  Matrices matrices = random_matrices(std::stoll(argv[2]), std::stoll(argv[3]));
   for (const Granularity by : {Granularity::kTensor, Granularity::kChannel, Granularity::kGroup}) {
     const FormatSpec spec{tercet::number_format("ternary"), by, 128};
     if (!agree(matrices.next(), spec)) {
@@ -95,10 +91,6 @@ int main(int argc, char** argv) {
         [](const at::Tensor& w, const FormatSpec& s) { return pack(quantize(w, s), s); });
     add("LibTorch", matrices, spec, by_libtorch);
   }
-  argc -= kOwn;
-  for (int i = 1; i < argc; ++i) argv[i] = argv[i + kOwn];
-  benchmark::Initialize(&argc, argv);
-  benchmark::AddCustomContext("threads", std::to_string(at::get_num_threads()));
-  benchmark::RunSpecifiedBenchmarks();
+  tercet::bench::run_registered(argc, argv, kOwn);
   return 0;
 }
