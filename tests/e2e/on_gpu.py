@@ -13,6 +13,7 @@ from interrupting import SOLVED_AND_TUNED, arguments_of, outcome_of, signal_rank
 
 _finished = set()
 ON_GPU = {"distributed__device": "cuda", "distributed__deterministic": "true"}
+BY_BLOCKS = {"blockwise__enabled": "true", "blockwise__samples": 32, "blockwise__window": 2, "blockwise__scale_epochs": 1}
 
 
 def on_gpu(shop):
@@ -25,13 +26,18 @@ def on_gpu(shop):
         raise Skipped("no GPU here")
 
 
-def job(shop, name, ranks=0, **settings):
-    """A run with solver, block tuning and training, made when first asked for."""
+def job_of(shop, name, ranks=0, **settings):
+    """A run, made when first asked for."""
     run = shop.folder / name
     if run not in _finished:
-        shop.run(*arguments_of(shop, run, **SOLVED_AND_TUNED, **settings), ranks=ranks).must_end_with(0)
+        shop.run(*arguments_of(shop, run, **settings), ranks=ranks).must_end_with(0)
         _finished.add(run)
     return run
+
+
+def job(shop, name, ranks=0, **settings):
+    """One with solver, block tuning and training."""
+    return job_of(shop, name, ranks, **SOLVED_AND_TUNED, **settings)
 
 
 def a_model_trained_on_a_gpu_is_that_of_the_cpu(shop):
@@ -80,6 +86,17 @@ def a_job_killed_on_a_gpu_goes_on_to_the_same_bits(shop):
         check_equal(outcome_of(run)[part], expected[part], f"{part} after four kills")
 
 
+def streamed_weights_change_no_bit_on_a_gpu(shop):
+    on_gpu(shop)
+    ways = {"rounded": {}, "solved and tuned": {**BY_BLOCKS, "quantization__solver": "compensated"}}
+    for way, settings in ways.items():
+        resident, streamed = (
+            job_of(shop, f"{way}-{weights}", training__enabled="false", model__weights=weights, **settings, **ON_GPU)
+            for weights in ("resident", "streamed"))
+        check_equal(storages(streamed / "artifacts" / PACKED), storages(resident / "artifacts" / PACKED),
+                    f"codes and scales, {way}")
+
+
 def two_ranks_share_a_gpu_by_nccl(shop):
     on_gpu(shop)
     shared = {**ON_GPU, "distributed__allow_shared_gpu": "true"}
@@ -121,5 +138,5 @@ def two_ranks_on_one_gpu_are_refused_in_a_sentence(shop):
 if __name__ == "__main__":
     main([a_model_trained_on_a_gpu_is_that_of_the_cpu, a_job_on_a_gpu_comes_to_what_it_comes_to_on_the_cpu,
           the_same_job_on_a_gpu_gives_the_same_bits, a_job_killed_on_a_gpu_goes_on_to_the_same_bits,
-          two_ranks_share_a_gpu_by_nccl, an_artifact_computes_on_a_gpu_as_on_the_cpu,
+          streamed_weights_change_no_bit_on_a_gpu, two_ranks_share_a_gpu_by_nccl, an_artifact_computes_on_a_gpu_as_on_the_cpu,
           two_ranks_on_one_gpu_are_refused_in_a_sentence])
