@@ -51,8 +51,12 @@ struct Running {
 
 class Runner {
  public:
-  Runner(std::vector<std::unique_ptr<ElementRun>> elements, const PackingSection& packing)
-      : packing_(packing), node_(node_slots()), free_(node_), codes_(elements.size(), code(ExitCode::kStopped)) {
+  Runner(std::vector<std::unique_ptr<ElementRun>> elements, const PackingSection& packing, std::function<void()> on_end)
+      : packing_(packing),
+        on_end_(std::move(on_end)),
+        node_(node_slots()),
+        free_(node_),
+        codes_(elements.size(), code(ExitCode::kStopped)) {
     for (auto& element : elements) waiting_.push_back({std::move(element), waiting_.size()});
   }
 
@@ -75,6 +79,7 @@ class Runner {
   bool guarded(Waiting& waiting, Step step);
 
   const PackingSection& packing_;
+  std::function<void()> on_end_;
   Slots node_, free_;
   std::vector<int> codes_;
   std::deque<Waiting> waiting_;
@@ -138,6 +143,7 @@ void Runner::ended(Running& running, int status) {
   Waiting& element = running.element;
   if (!guarded(element, [&] { element.run->end_attempt(status, stop_requests() > 0); })) return;
   report(element);
+  if (on_end_) on_end_();
   if (element.run->may_retry() && stop_requests() == 0) {
     waiting_.push_back({std::move(element.run), element.place});
   }
@@ -236,9 +242,10 @@ ProcessRequest Runner::request(const ElementRun& run, const Slots& slots) const 
 
 }  // namespace
 
-std::vector<int> run_elements(std::vector<std::unique_ptr<ElementRun>> elements, const PackingSection& packing) {
+std::vector<int> run_elements(std::vector<std::unique_ptr<ElementRun>> elements, const PackingSection& packing,
+                              std::function<void()> on_end) {
   count_stop_requests();
-  return Runner(std::move(elements), packing).run();
+  return Runner(std::move(elements), packing, std::move(on_end)).run();
 }
 
 }  // namespace tercet::job

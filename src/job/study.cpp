@@ -2,6 +2,7 @@
 // computes nothing itself and is no MPI rank.
 #include <algorithm>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "element_runner.hpp"
@@ -9,18 +10,10 @@
 #include "study_report.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/job/commands.hpp"
+#include "tercet/log/log.hpp"
 
 namespace tercet {
 namespace {
-
-// Exit codes of the jobs.
-std::vector<int> run_jobs(const StudyConfig& study, const job::StudyFolders& folders) {
-  std::vector<std::unique_ptr<job::ElementRun>> runs;
-  for (const StudyElement& element : study.elements) {
-    runs.push_back(std::make_unique<job::StudyElementRun>(study, element, folders));
-  }
-  return job::run_elements(std::move(runs), study.packing);
-}
 
 CommandResult summed_up(const StudyConfig& study, const job::StudyFolders& folders) {
   const std::vector<job::StudyOutcome> outcomes = job::outcomes_of(study, folders);
@@ -28,6 +21,24 @@ CommandResult summed_up(const StudyConfig& study, const job::StudyFolders& folde
   const job::StudyView view{study, outcomes, table};
   job::write_study(view);
   return {static_cast<ExitCode>(job::exit_code_of(outcomes)), job::study_json(view), job::study_text(view)};
+}
+
+// The tables are written after each job, so that whatever ends this process leaves those of the jobs that are done.
+void sum_up_so_far(const StudyConfig& study, const job::StudyFolders& folders) {
+  try {
+    summed_up(study, folders);
+  } catch (const Error& error) {
+    log::warn(std::string("the tables of the study could not be written: ") + error.what());
+  }
+}
+
+// Exit codes of the jobs.
+std::vector<int> run_jobs(const StudyConfig& study, const job::StudyFolders& folders) {
+  std::vector<std::unique_ptr<job::ElementRun>> runs;
+  for (const StudyElement& element : study.elements) {
+    runs.push_back(std::make_unique<job::StudyElementRun>(study, element, folders));
+  }
+  return job::run_elements(std::move(runs), study.packing, [&] { sum_up_so_far(study, folders); });
 }
 
 }  // namespace

@@ -139,6 +139,13 @@ def a_killed_study_goes_on_where_it_was(shop):
         check_equal(driver.wait(timeout=END_S), 75 if end == signal.SIGUSR1 else -signal.SIGKILL, "exit code")
         table = shop.run(*command, "--summary", "--json", ranks=0).must_end_with(70).json
         check_equal(table["runs"][0]["state"], "stopped" if end == signal.SIGUSR1 else "interrupted", "state")
+    driver, written = shop.start(command, ranks=0), shop.folder / "killed" / "study.json"
+    first_is_in = lambda: json.loads(written.read_text(encoding="utf-8"))["rows"][0]["ratio"] is not None
+    wait_for(lambda: driver.poll() is not None or first_is_in(), "a table with the first job")
+    check(driver.poll() is None, f"the driver ended ({driver.returncode})")
+    driver.kill()
+    driver.wait(timeout=END_S)
+    check(first_is_in(), "the table of the first job is gone")
     table = shop.run(*command, "--json", ranks=0).must_end_with(0).json
     check_equal({one["state"] for one in table["runs"]}, {"passed"}, "states in the end")
     log = (shop.folder / "killed" / "jobs" / "default-s1.log").read_text(encoding="utf-8")
