@@ -14,6 +14,7 @@
 #include "tercet/base/error.hpp"
 #include "tercet/base/text.hpp"
 #include "tercet/log/log.hpp"
+#include "tercet/quant/number_format.hpp"
 #include "tercet/store/unit_bytes.hpp"
 #include "tercet/train/gradient_buckets.hpp"
 #include "tercet/train/scale_polish.hpp"
@@ -81,6 +82,19 @@ KeptParameter read_kept(const TrainedParameter& parameter, ByteReader& bytes) {
   kept.calibration.scales = bytes.tensor(shape, at::kFloat).to(parameter.master.device());
   if (zero_points) kept.calibration.zero_points = bytes.tensor(shape, at::kChar).to(parameter.master.device());
   return kept;
+}
+
+// Step of the finest grid among the matrices inside the blocks, that of two bits (or trits) being 1: what a master has
+// to move by to come from one level to the next, for weights of equal range.
+double finest_step(const std::vector<TrainedParameter>& parameters) {
+  constexpr double kStepsOfTwoBits = 3;
+  double finest = 1;
+  for (const TrainedParameter& p : parameters) {
+    if (!p.spec || !is_block_linear(p.role) || !p.spec->format->is_grid()) continue;
+    const LevelRange range = p.spec->format->levels(p.spec->symmetric);
+    finest = std::min(finest, kStepsOfTwoBits / (range.highest - range.lowest));
+  }
+  return finest;
 }
 
 class BlockTuning {
@@ -157,10 +171,12 @@ class BlockTuning {
   std::int64_t train(const BlockWindow& window, std::vector<TrainedParameter>& parameters) {
     std::vector<BlockPart> parts{any_matrix};
     if (options_.by_parts) parts = {makes_scores, carries_values, is_mlp};
+    OptimizerOptions optimizer = options_.optimizer;
+    optimizer.learning_rate *= finest_step(parameters);
     std::int64_t steps = 0;
     for (const BlockPart part : parts) {
       for (TrainedParameter& p : parameters) p.trained = !is_block_linear(p.role) || part(p.role);
-      steps += descend(window, parameters, options_.epochs, options_.optimizer);
+      steps += descend(window, parameters, options_.epochs, optimizer);
     }
     for (TrainedParameter& parameter : parameters) parameter.trained = true;
     if (options_.scale_epochs > 0) steps += train_scales(window, parameters);

@@ -5,7 +5,10 @@
 #include <ATen/ops/equal.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
+#include <string>
+#include <utility>
 
 #include "support/scratch_folder.hpp"
 #include "tercet/base/error.hpp"
@@ -62,6 +65,26 @@ TEST(BlockTuning, LeavesAloneWhatItCannotImprove) {
   }
   for (std::size_t i = 0; i < masters.size(); ++i) {
     EXPECT_TRUE(at::equal(student.parameters()[i].master.detach(), masters[i])) << student.parameters()[i].name;
+  }
+}
+
+// AdamW's first step is as long as its step size wherever there is a gradient.
+TEST(BlockTuning, TakesStepsInProportionToThoseOfTheFinestGrid) {
+  const Decoder original = Decoder::random(test::tiny_config(), 1);
+  BlockwiseOptions options = test::short_tuning(1);
+  options.samples = options.sequences_per_step;
+  options.optimizer.learning_rate = 1e-4;
+  for (const auto& [format, share] : {std::pair("ternary", 1.0), std::pair("int2", 1.0), std::pair("int4", 3.0 / 15)}) {
+    const ScaleRule rule = std::string(format) == "ternary" ? ScaleRule::kAbsmean : ScaleRule::kMinMax;
+    Student student(Decoder::random(test::tiny_config(), 1), test::plan_of(original, format, rule));
+    const std::vector<at::Tensor> before = student.copy_masters();
+    ASSERT_EQ(tune(student, original, options).front().steps, 1);
+    double longest = 0;
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      const at::Tensor moved = (student.parameters()[i].master.detach() - before[i]).abs();
+      longest = std::max(longest, moved.max().item<double>());
+    }
+    EXPECT_NEAR(longest, 1e-4 * share, 2e-7) << format;
   }
 }
 

@@ -73,19 +73,25 @@ inline Decoder streamed(const Decoder& model) {
   return copy;
 }
 
-// Ternary inside the blocks (groups of 16, so that rows have several), int8 embedding and head, fp16 elsewhere.
-inline std::vector<ParameterPlan> ternary_plan(const Decoder& decoder) {
+// Such a format inside the blocks (groups of 16, so that rows have several), int8 embedding and head, fp16 elsewhere.
+inline std::vector<ParameterPlan> plan_of(const Decoder& decoder, const std::string& format,
+                                          ScaleRule rule = ScaleRule::kAbsmean) {
   std::vector<ParameterPlan> plan;
   for (const Parameter& parameter : decoder.parameters()) {
     FormatSpec spec;
     spec.group_size = 16;
-    if (is_block_linear(parameter.role)) spec.format = number_format("ternary");
+    spec.rule = rule;
+    if (is_block_linear(parameter.role)) spec.format = number_format(format);
     if (parameter.role == Role::kEmbedding || parameter.role == Role::kHead) {
       spec = {number_format("int8"), Granularity::kChannel, 0, ScaleRule::kMinMax};
     }
     plan.push_back({spec, {}});
   }
   return plan;
+}
+
+inline std::vector<ParameterPlan> ternary_plan(const Decoder& decoder) {
+  return plan_of(decoder, "ternary");
 }
 
 inline Student ternary_student(std::uint64_t seed = 1, Family family = Family::kLlama) {
