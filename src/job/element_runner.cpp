@@ -14,6 +14,7 @@
 #include "element_packing.hpp"
 #include "element_process.hpp"
 #include "tercet/base/error.hpp"
+#include "tercet/base/heartbeat.hpp"
 #include "tercet/base/text.hpp"
 #include "tercet/log/log.hpp"
 #include "tercet/report/status.hpp"
@@ -107,6 +108,7 @@ bool Runner::guarded(Waiting& waiting, Step step) {
 
 std::vector<int> Runner::run() {
   while (true) {
+    heartbeat::beat();  // the jobs are watched by themselves
     hand_on_stop();
     collect();
     if (stop_requests() == 0) start_what_fits();
