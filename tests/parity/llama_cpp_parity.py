@@ -102,6 +102,18 @@ def compressed(tercet, model, text, output, weight_format, settings):
     return output
 
 
+def use_plain_weights():
+    """llama.cpp packs weights anew for AMX where a processor has it, and crashes there in the first product."""
+    defaults = llama_cpp.llama_cpp.llama_model_default_params
+
+    def without_packing():
+        settings = defaults()
+        settings.use_extra_bufts = False
+        return settings
+
+    llama_cpp.llama_cpp.llama_model_default_params = without_packing
+
+
 def perplexity_by_llama_cpp(file, windows):
     model = llama_cpp.Llama(str(file), n_ctx=WINDOW, n_batch=WINDOW, logits_all=True, n_threads=1, n_threads_batch=1, verbose=False)
     total = 0.0
@@ -135,6 +147,7 @@ def main():
     ids = ids_of(held_out.read_text())
     windows = [ids[i * WINDOW:(i + 1) * WINDOW] for i in range(WINDOWS)]
     worst = 0.0
+    use_plain_weights()
     with tempfile.TemporaryDirectory() as name:
         scratch = pathlib.Path(name)
         (scratch / "train.txt").write_text(train)
