@@ -55,7 +55,7 @@ def compressed(shop, name):
         settings = dict(model__path=model_folder(name), output=run, data__cache=shop.tokens, data__sequence_length=256, pretrain__max_positions=256,
                         data__sources=f"[{first_part(shop, 'tinystories/train.txt', 400)}]", evaluation__windows=40,
                         data__evaluation=f"[{evaluation_text(shop)}]", evaluation__sequence_length=256,
-                        training__tokens=40960, training__global_batch_tokens=2048, training__evaluate_every=10)
+                        training__tokens=20480, training__global_batch_tokens=2048, training__evaluate_every=5)
         shop.run("compress", QUICK, *sets(**settings, **warn), "--json").must_end_with(0)
     return run
 

@@ -14,7 +14,7 @@ SETTINGS = {"training__tokens": 40 * 1024, "checkpoint__every_steps": 4, "traini
 # With these every stage has something to do.
 SOLVED_AND_TUNED = {"quantization__solver": "compensated", "blockwise__enabled": "true", "blockwise__samples": 32,
                     "target__like": "int3", "allocation__formats": "[ternary, int2, int3, int4]",
-                    "allocation__samples": 4, "training__polish_tokens": 8 * 1024}
+                    "allocation__samples": 4, "training__tokens": 20 * 1024, "training__polish_tokens": 8 * 1024}
 STAGES = ["load the model", "prepare the text", "measure the original", "calibrate", "allocate bits", "quantize",
           "tune blocks", "fine-tune", "polish the scales", "pack", "measure what was packed", "generate text",
           "check the handoff", "judge and publish"]
