@@ -42,6 +42,9 @@ if(TERCET_SANITIZE)
   target_link_options(tercet_instrumentation INTERFACE -fsanitize=${TERCET_SANITIZE})
 endif()
 
+if(TERCET_COVERAGE OR TERCET_SANITIZE OR TERCET_FUZZ)
+  target_compile_definitions(tercet_instrumentation INTERFACE TERCET_REPORTS_AT_EXIT)
+endif()
 if(TERCET_FUZZ)
   # Counts what of our code an input reaches; the targets alone bring libFuzzer's main.
   target_compile_options(tercet_instrumentation INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=fuzzer-no-link>)

@@ -42,6 +42,26 @@ TEST(StrictJson, RefusesAKeyThatComesTwiceUnlessTold) {
   EXPECT_EQ(refusal(R"({"a": 1, "a": 2})", {.unique_keys = false}), "");
 }
 
+TEST(StrictJson, ReadsWhatTheLibraryReads) {
+  for (const auto* text :
+       {"7", "null", "[]", "{}", R"([[], {}, [1, -2, 3.5, true, null, "é\n"], {"a": [{"b": {}}, 2], "c": {}}])",
+        R"({"x": {"y": [0, {"z": 1}]}, "a": [18446744073709551615]})"}) {
+    EXPECT_EQ(parse_strict_json(text, "here.json"), nlohmann::json::parse(text)) << text;
+  }
+  EXPECT_EQ(parse_strict_json(R"({"a": {"b": 1}, "a": 2, "c": 3})", "here.json", {.unique_keys = false}),
+            nlohmann::json::parse(R"({"a": 2, "c": 3})"));
+  for (const auto* text : {"", "[1,", "{\"a\" 1}", "[1] 2", "\"\xff\"", "1e999"}) {
+    EXPECT_NE(refusal(text).find("not valid JSON"), std::string::npos) << text;
+  }
+}
+
+// The library's own parser that can be asked at every event takes minutes for these.
+TEST(StrictJson, TakesNoQuadraticTimeForManyObjects) {
+  std::string text = "[{}";
+  for (int i = 0; i < 1'000'000; ++i) text += ",{}";
+  EXPECT_EQ(parse_strict_json(text + "]", "here.json").size(), 1'000'001u);
+}
+
 TEST(StrictJson, TakesNoFractionHugeOrNegativeNumberForACount) {
   EXPECT_EQ(json_integer(7, "n", "here", 0, 7), 7);
   for (const auto* text : {"8", "-1", "1.0", "1e300", "18446744073709551615", "\"7\"", "null", "[7]"}) {

@@ -51,6 +51,8 @@ def load_configuration(work, page, block):
         command = ["tercet", "study", "configs/page.yaml", "--summary", "--set", "model.path=models/my-model"]
     else:
         command = ["tercet", "plan", "page.yaml", "--set", "model.path=models/my-model", "--set", "output=runs/checked"]
+        # That plan measures, the pages' own commands show.
+        command += ["--step-seconds", "1", "--bandwidth-gbps", "10", "--latency-us", "5", "--disk-mb-s", "100"]
         if "sources:" not in text:
             command += ["--set", "data.sources=[text/*.txt]"]
     code, _, said = work.run(command)

@@ -25,7 +25,7 @@ defaults:
     sparsity: {{severity: warn}}
     accuracy: {{severity: warn}}
     perplexity: {{severity: warn}}
-    speedup: {{seconds: 0.2}}
+    speedup: {{seconds: 0.05}}
   checkpoint: {{every_steps: 5}}
 models: {models}
 targets: {targets}

@@ -1,4 +1,4 @@
-"""open_in_python.py RUN TEXT LENGTH WINDOWS: the artifacts of a run through other people's programs, as one JSON object.
+"""open_in_python.py TEXT LENGTH WINDOWS RUN...: the artifacts of runs through other people's programs, as a JSON list.
 
 Both .pt files by plain torch.load, hf/ by transformers with the perplexity of its windows, run.h5 by h5py.
 """
@@ -26,8 +26,7 @@ def perplexity(model, ids, length, windows):
     return math.exp(total / predictions)
 
 
-def main():
-    run, text, length, windows = sys.argv[1:]
+def opened(run, text, length, windows):
     artifacts = pathlib.Path(run) / "artifacts"
     packed = torch.load(artifacts / "bitnet_quantized_model.pt")
     dequantized = torch.load(artifacts / "bitnet_dequantized_fp16.pt")
@@ -38,11 +37,16 @@ def main():
     differences = [(state[name] - value.float()).abs().max().item() for name, value in dequantized.items()]
     with h5py.File(pathlib.Path(run) / "run.h5") as file:
         layers = [name.decode() for name in file["layers"]["name"]]
-    print(json.dumps({
-        "perplexity": perplexity(model, ids, int(length), min(int(windows), len(ids) // int(length))),
+    return {
+        "perplexity": perplexity(model, ids, length, min(windows, len(ids) // length)),
         "ternary": sum(entry["format"] == "ternary" for entry in packed["quantization"].values()),
         "worst_difference": max(differences),
-        "layers": layers}))
+        "layers": layers}
+
+
+def main():
+    text, length, windows, *runs = sys.argv[1:]
+    print(json.dumps([opened(run, text, int(length), int(windows)) for run in runs]))
 
 
 if __name__ == "__main__":

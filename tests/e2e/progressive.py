@@ -10,7 +10,7 @@ import time
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "fault"))
 
 from driving import check, check_equal, main, status_of  # noqa: E402
-from interrupting import END_S, outcome_of, signal_rank, wait_until_gone  # noqa: E402
+from interrupting import outcome_of, signal_rank, wait_for_status, wait_until_gone  # noqa: E402
 
 STEP = 1024
 # Follows the original alone, so that no text makes a model of fewer bits better than the original.
@@ -212,15 +212,7 @@ def a_stage_that_fails_is_remedied_before_the_one_before_it_is_published(shop):
 # --- interruptions ------------------------------------------------------------------------------------------------
 
 def wait_for(job, run, pattern):
-    deadline = time.monotonic() + END_S
-    while job.poll() is None and time.monotonic() < deadline:
-        try:
-            if re.match(pattern, status_of(run)["stage"]):
-                return
-        except (OSError, ValueError):
-            pass
-        time.sleep(0.002)
-    raise AssertionError(f"never came to '{pattern}'")
+    check(wait_for_status(job, run, lambda status: re.match(pattern, status["stage"])), f"never came to '{pattern}'")
 
 
 def interrupted(shop, run, pattern, settings, number=signal.SIGKILL, delay=0.0):

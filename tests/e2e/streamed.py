@@ -23,7 +23,7 @@ STREAMED = {"model__weights": "streamed"}
 WIDE = {"hidden_size": 384, "intermediate_size": 1024, "num_attention_heads": 6, "num_key_value_heads": 6, "head_dim": 64,
         "tie_word_embeddings": False}
 BLOCK_BYTES = 4 * (4 * 384 * 384 + 3 * 384 * 1024)
-FEW, MANY = 8, 20  # blocks
+FEW, MANY = 4, 12  # blocks
 LITTLE = {**TUNED, "blockwise__samples": 4, "blockwise__batch": 4, "training__micro_batch": 2, "calibration__samples": 4,
           "calibration__shards": 2, "calibration__batch": 2, "evaluation__windows": 4, "evaluation__batch": 2}
 

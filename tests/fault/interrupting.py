@@ -14,7 +14,7 @@ SETTINGS = {"training__tokens": 40 * 1024, "checkpoint__every_steps": 4, "traini
 # With these every stage has something to do.
 SOLVED_AND_TUNED = {"quantization__solver": "compensated", "blockwise__enabled": "true", "blockwise__samples": 32,
                     "target__like": "int3", "allocation__formats": "[ternary, int2, int3, int4]",
-                    "allocation__samples": 4, "training__polish_tokens": 8 * 1024}
+                    "allocation__samples": 4, "training__tokens": 20 * 1024, "training__polish_tokens": 8 * 1024}
 STAGES = ["load the model", "prepare the text", "measure the original", "calibrate", "allocate bits", "quantize",
           "tune blocks", "fine-tune", "polish the scales", "pack", "measure what was packed", "generate text",
           "check the handoff", "judge and publish"]
@@ -57,23 +57,29 @@ def signal_rank(job, program, index, number=signal.SIGKILL):
     return True
 
 
-def stage_of(run):
-    try:
-        status = status_of(run)
-    except (OSError, ValueError):
-        return None
-    return status["stage"] if status["state"] == "running" else None
+def wait_for_status(job, run, wanted):
+    """Until `wanted(status)` of what status.json says; False when the job ended before. Looked at so often that a short
+    stage is met, and read when it looks like another file than before, at the latest at every tenth look."""
+    deadline, seen, look = time.monotonic() + END_S, None, 0
+    while job.poll() is None and time.monotonic() < deadline:
+        look += 1
+        try:
+            file = os.stat(run / "status.json")
+            if (file.st_ino, file.st_mtime_ns) != seen or look % 10 == 0:
+                seen = file.st_ino, file.st_mtime_ns
+                if wanted(status_of(run)):
+                    return True
+        except (OSError, ValueError):
+            pass
+        time.sleep(0.002)
+    return False
 
 
 def wait_for_stage(job, run, attempt, stage):
     """Until the job is at `stage` or beyond; False when it ended before."""
-    deadline = time.monotonic() + END_S
-    while job.poll() is None and time.monotonic() < deadline:
-        here = stage_of(run)
-        if here in STAGES and STAGES.index(here) >= STAGES.index(stage) and status_of(run)["attempt"] >= attempt:
-            return True
-        time.sleep(0.002)
-    return False
+    later = STAGES[STAGES.index(stage):]
+    return wait_for_status(job, run, lambda status: status["state"] == "running" and status["attempt"] >= attempt
+                           and status["stage"] in later)
 
 
 def journal(run, kind):

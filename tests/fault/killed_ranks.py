@@ -9,7 +9,7 @@ import time
 
 from driving import PACKED, check, check_equal, main, status_of, storages
 
-STEPS, EVERY = 100, 10
+STEPS, EVERY = 60, 10
 SETTINGS = {"training__tokens": STEPS * 1024, "checkpoint__every_steps": EVERY}
 END_S = 30  # a job with a dead rank must be gone by then
 RANDOM_KILLS = 3

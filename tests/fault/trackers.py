@@ -21,8 +21,9 @@ def settings(shop, run, **more):
 
 
 def read(kind, place):
-    command = [driving.test_python(), "-B", PROJECT / "tests" / "parity" / "read_trackers.py", kind, place]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    command = [driving.test_python(), PROJECT / "tests" / "parity" / "read_trackers.py", kind, place]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=driving.keeping_bytecode())
+    return json.loads(done.stdout)
 
 
 def must_agree(found, expected, tolerance, what, later_s=0.0):

@@ -6,4 +6,8 @@ if [[ ! -x $1 ]]; then
   echo "skipped: no '$1' ($4 makes it)"
   exit 77
 fi
-exec "$1" -B "$2" "$3"
+# What Python has compiled is kept, outside of the sources: transformers takes 11 s of processor time without, 3 with.
+unset PYTHONDONTWRITEBYTECODE
+PYTHONPYCACHEPREFIX="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/build/pycache"
+export PYTHONPYCACHEPREFIX
+exec "$1" "$2" "$3"

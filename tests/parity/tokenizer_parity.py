@@ -3,7 +3,8 @@
 
 Writes the packages' ids for every text with every tokenizer of the shared data into a temporary folder and lets the
 program test_text compare (it reads the folder's name from TERCET_PARITY_DIR). Exit code 77: nothing to compare with.
-Long texts are cut to CUT bytes, for the packages are slow on them; with TERCET_PARITY_FULL=1 they are not.
+Long texts are cut to CUT bytes, for the packages are slow on them, and every other tokenizer gets the first half of that,
+the rest the second; with TERCET_PARITY_FULL=1 all get all.
 """
 import json
 import os
@@ -59,6 +60,20 @@ def whole_characters(folder, sources):
         path = folder / f"{source.parent.name}_{source.name}"
         path.write_bytes(source.read_bytes()[:CUT].decode(errors="ignore").encode())
         yield path
+
+
+def halves(texts):
+    """The texts for even and those for odd tokenizers."""
+    if CUT is None:
+        return texts, texts
+    parts = [], []
+    for path in texts:
+        text = path.read_bytes().decode()
+        for index, part in enumerate((text[:len(text) // 2], text[len(text) // 2:])):
+            half = path.with_name(f"half{index}_{path.name}")
+            half.write_bytes(part.encode())
+            parts[index].append(half)
+    return parts
 
 
 def copy_into(folder, name, source, target):
@@ -192,9 +207,10 @@ def write_cases(folder, data):
     manifest = []
     made = list(variants(folder, data))
     short = {made_folder: quirks + [folder / "mixed_heldout.txt"] for made_folder in made}
-    for tokenizer in [*real_tokenizers(folder, data), *sentencepiece_models(folder, data), *made]:
+    parts = halves(long_texts)
+    for number, tokenizer in enumerate([*real_tokenizers(folder, data), *sentencepiece_models(folder, data), *made]):
         encode, decode = package_tokenizer(tokenizer)
-        for source in short.get(tokenizer, long_texts + quirks):
+        for source in short.get(tokenizer, parts[number % 2] + quirks):
             text = source.read_bytes().decode()
             ids = encode(text)
             small = source.stat().st_size < 300_000 and (tokenizer / "tokenizer.json").exists()

@@ -7,7 +7,9 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
+#include <iostream>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -110,7 +112,9 @@ Runtime& runtime() {
 
 }  // namespace tercet::test
 
-int main(int argc, char** argv) {
+namespace {
+
+int run_as_rank(int argc, char** argv) {
   using namespace tercet;
   Runtime runtime(&argc, &argv);
   log::Options options;
@@ -129,5 +133,20 @@ int main(int argc, char** argv) {
   } catch (const std::exception& error) {
     std::fprintf(stderr, "rank %d: %s\n", runtime.control().rank(), error.what());
     runtime.control().abort(1);
+    return 1;  // not reached; the compiler cannot tell, as the call above is virtual
   }
+}
+
+}  // namespace
+
+// Without the destructors of LibTorch's static objects, as `tercet` ends (src/app/main.cpp).
+int main(int argc, char** argv) {
+  const int code = run_as_rank(argc, argv);
+#ifdef TERCET_REPORTS_AT_EXIT
+  return code;
+#else
+  std::cout.flush();
+  std::fflush(nullptr);
+  std::_Exit(code);
+#endif
 }
