@@ -51,8 +51,24 @@ NonZeroSums block_sums(const ScaleBlocks& blocks, const Inputs& in, std::int64_t
   return sums;
 }
 
-BlockFit fit_block(const ScaleBlocks& blocks, const Inputs& in, ScaleRule rule, std::int64_t block) {
-  const float mean = block_mean(blocks, in.weight, block);
+constexpr std::int64_t kFew = 8;  // blocks whose sums take turns in the processor's pipelines
+using Means = std::array<float, kFew>;
+
+Means block_means(const ScaleBlocks& blocks, const float* weight, std::int64_t first, std::int64_t count) {
+  Means means;
+  if (blocks.in_sequence()) {
+    std::array<double, kFew> sums;
+    sum_magnitudes(weight + first * blocks.width, blocks.width, count, sums.data());
+    for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) means[i] = mean_magnitude(sums[i], blocks.width);
+  } else {
+    for (std::int64_t i = 0; i < count; ++i) {
+      means[static_cast<std::size_t>(i)] = block_mean(blocks, weight, first + i);
+    }
+  }
+  return means;
+}
+
+BlockFit fit_block(const ScaleBlocks& blocks, const Inputs& in, ScaleRule rule, std::int64_t block, float mean) {
   const float limit = largest_zero(mean, in.thresholds == nullptr ? kDefaultThreshold : in.thresholds[block]);
   if (rule == ScaleRule::kAbsmean) return {limit, as_stored(mean)};
   const NonZeroSums sums = block_sums(blocks, in, block, limit);
@@ -92,13 +108,17 @@ void ternarize_on_host(const at::Tensor& weight, const FormatSpec& spec, const C
   };
   const Inputs in{weight.const_data_ptr<float>(), data(calibration.thresholds), data(calibration.mean_square),
                   data(calibration.scale_factors)};
-  blocks.for_each_block([&](std::int64_t block) {
-    const BlockFit fit = fit_block(blocks, in, spec.rule, block);
+  const auto ternarize_block = [&](std::int64_t block, float mean) {
+    const BlockFit fit = fit_block(blocks, in, spec.rule, block, mean);
     if (scales != nullptr) scales[block] = c10::Half(fit.scale);
     blocks.for_each_run(block, [&](std::int64_t offset, std::int64_t, std::int64_t length) {
       write_ternary(in.weight + offset, length, fit.limit, fit.scale, out == nullptr ? nullptr : out + offset,
                     trits == nullptr ? nullptr : trits + offset);
     });
+  };
+  blocks.for_each_few<kFew>([&](std::int64_t first, std::int64_t count) {
+    const Means means = block_means(blocks, in.weight, first, count);
+    for (std::int64_t i = 0; i < count; ++i) ternarize_block(first + i, means[static_cast<std::size_t>(i)]);
   });
 }
 
