@@ -263,6 +263,15 @@ TEST(ActivationQuantization, WhatIsNoNumberStaysAloneInItsToken) {
   }
 }
 
+TEST(ActivationQuantization, TakesNumbersOfAnySize) {
+  at::manual_seed(11);
+  const at::Tensor ones = random({64, 48}, at::kFloat);
+  for (const double size : {1e-44, 1e-38, 1e-30, 1e-5, 1.0, 1e30, 3.4e38}) {
+    const at::Tensor x = ones / ones.abs().amax(1, true) * size;
+    EXPECT_TRUE(at::equal(fake_quantize_rows(x, at::kFloat), fake_quantize_rows_reference(x, at::kFloat))) << size;
+  }
+}
+
 TEST(ActivationQuantization, RoundsHalfToEven) {
   at::Tensor x = at::zeros({1, 5}, at::kFloat);
   const float values[] = {127.0f, 0.5f, 1.5f, -2.5f, -126.5f};
