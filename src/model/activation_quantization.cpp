@@ -25,17 +25,12 @@ TERCET_CLONES void quantize_rows(const X* in, Y* out, std::int64_t width, std::i
   for (std::int64_t row = begin; row < end; ++row) {
     const X* x = in + row * width;
     Y* y = out + row * width;
-    const C absmax = simd::max_lanes<C>(width, C(kSmallestAbsmax), [&](std::int64_t i) {
-      const C v = simd::load(x + i);
-      return v < 0 ? -v : v;
-    });
+    const C absmax = std::max(simd::largest_magnitude(x, width), C(kSmallestAbsmax));
     const C to_int = C(127) / absmax;
     const C from_int = absmax / C(127);
+    // Nothing to clamp: the product is at most 127 (1 + 2^-22), or not a number, where absmax is infinite.
     for (std::int64_t i = 0; i < width; ++i) {
-      C q = std::nearbyint(simd::load(x + i) * to_int);
-      q = q < C(-128) ? C(-128) : q;
-      q = q > C(127) ? C(127) : q;
-      simd::store(y + i, q * from_int);
+      simd::store(y + i, std::nearbyint(simd::load(x + i) * to_int) * from_int);
     }
   }
 }

@@ -65,8 +65,28 @@ TERCET_EXACT_CLONES void sum_magnitudes(const float* weight, std::int64_t width,
   for (; run < runs; ++run) sums[run] = sum_magnitude(weight + run * width, width);
 }
 
+float largest_zero(float mean, float threshold) {
+  const auto is_zero = [&](std::uint32_t bits) { return !(std::bit_cast<float>(bits) / mean > threshold); };
+  constexpr std::uint32_t kInfinity = 0x7f800000u;
+  if (!is_zero(0)) return -1;
+  if (is_zero(kInfinity)) return std::bit_cast<float>(kInfinity);
+  // Between these two, which are neighbours of the product nearly always. Positive floats are ordered as their bits
+  // are.
+  std::uint32_t zero = 0, non_zero = kInfinity;
+  const auto product = std::bit_cast<std::uint32_t>(std::fabs(mean * threshold));
+  for (std::uint32_t bits = product < 2 ? 0 : product - 2; bits < std::min(product + 3, kInfinity); ++bits) {
+    (is_zero(bits) ? zero : non_zero) = bits;
+    if (non_zero == bits) break;
+  }
+  while (non_zero - zero > 1) {
+    const std::uint32_t middle = zero + (non_zero - zero) / 2;
+    (is_zero(middle) ? zero : non_zero) = middle;
+  }
+  return std::bit_cast<float>(zero);
+}
+
 TERCET_EXACT_CLONES NonZeroSums sum_non_zero(const float* weight, const float* column_weight, std::int64_t count,
-                                             float mean, float threshold) {
+                                             float limit) {
   NonZeroSums sums;
   for (std::int64_t begin = 0; begin < count; begin += kChunk) {
     const std::int64_t end = std::min(begin + kChunk, count);
@@ -77,7 +97,7 @@ TERCET_EXACT_CLONES NonZeroSums sum_non_zero(const float* weight, const float* c
       for (std::int64_t lane = 0; lane < lanes; ++lane) {
         const float magnitude = std::fabs(weight[i + lane]);
         const float h = column_weight == nullptr ? 1.0f : column_weight[i + lane];
-        const float kept = magnitude / mean > threshold ? h : 0.0f;
+        const float kept = magnitude > limit ? h : 0.0f;
         magnitudes[lane] += kept * magnitude;
         weights[lane] += kept;
       }
@@ -88,18 +108,18 @@ TERCET_EXACT_CLONES NonZeroSums sum_non_zero(const float* weight, const float* c
   return sums;
 }
 
-TERCET_EXACT_CLONES void write_ternary(const float* weight, std::int64_t count, float mean, float threshold,
-                                       float scale, float* out, std::int8_t* trits) {
+TERCET_EXACT_CLONES void write_ternary(const float* weight, std::int64_t count, float limit, float scale, float* out,
+                                       std::int8_t* trits) {
   if (out != nullptr) {
     for (std::int64_t i = 0; i < count; ++i) {
       const float value = std::copysign(scale, weight[i]);
-      out[i] = std::fabs(weight[i]) / mean > threshold ? value : 0.0f;
+      out[i] = std::fabs(weight[i]) > limit ? value : 0.0f;
     }
   }
   if (trits != nullptr) {
     for (std::int64_t i = 0; i < count; ++i) {
       const int sign = weight[i] < 0 ? -1 : 1;
-      trits[i] = static_cast<std::int8_t>(std::fabs(weight[i]) / mean > threshold ? sign : 0);
+      trits[i] = static_cast<std::int8_t>(std::fabs(weight[i]) > limit ? sign : 0);
     }
   }
 }

@@ -20,13 +20,15 @@ double sum_magnitude(const float* weight, std::int64_t count);
 // pipelines.
 void sum_magnitudes(const float* weight, std::int64_t width, std::int64_t runs, double* sums);
 
-// Sums over the weights with |w| / mean > threshold; h = 1 without column weights.
-NonZeroSums sum_non_zero(const float* weight, const float* column_weight, std::int64_t count, float mean,
-                         float threshold);
+// The largest magnitude for which |w| / mean > threshold, in fp32, does not hold (below 0: there is none), so that
+// |w| > largest_zero(...) says the same of every weight without dividing each. `mean` is above 0.
+float largest_zero(float mean, float threshold);
 
-// out = scale * T and trits = T where asked for (either may be null).
-void write_ternary(const float* weight, std::int64_t count, float mean, float threshold, float scale, float* out,
-                   std::int8_t* trits);
+// Sums over the weights with |w| > limit; h = 1 without column weights.
+NonZeroSums sum_non_zero(const float* weight, const float* column_weight, std::int64_t count, float limit);
+
+// With T = sign(w) where |w| > limit, else 0: out = scale * T and trits = T where asked for (either may be null).
+void write_ternary(const float* weight, std::int64_t count, float limit, float scale, float* out, std::int8_t* trits);
 
 struct Extremes {
   float low = 0, high = 0;  // of the weights and 0

@@ -32,12 +32,21 @@ struct ScaleBlocks {
       visit(row * columns + column, column, length);
   }
 
+  // Whether block k is the `width` weights from k * width on.
+  bool in_sequence() const { return block_rows == 1 && columns % width == 0; }
+
   // In parallel.
   template <typename Body>
   void for_each_block(Body body) const {
+    for_each_few<1>([&](std::int64_t block, std::int64_t) { body(block); });
+  }
+
+  // In parallel: body(first block, how many, at most `Most`).
+  template <std::int64_t Most, typename Body>
+  void for_each_few(Body body) const {
     const std::int64_t grain = std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, width));
     at::parallel_for(0, count(), grain, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t block = begin; block < end; ++block) body(block);
+      for (std::int64_t first = begin; first < end; first += Most) body(first, std::min(Most, end - first));
     });
   }
 

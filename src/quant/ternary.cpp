@@ -27,7 +27,7 @@ struct Inputs {
 };
 
 struct BlockFit {
-  float mean = 0, threshold = 0, scale = 0;
+  float limit = 0, scale = 0;  // weights up to the limit are zeros
 };
 
 float block_mean(const ScaleBlocks& blocks, const float* weight, std::int64_t block) {
@@ -40,29 +40,40 @@ float block_mean(const ScaleBlocks& blocks, const float* weight, std::int64_t bl
   return mean_magnitude(sum, elements);
 }
 
-NonZeroSums block_sums(const ScaleBlocks& blocks, const Inputs& in, std::int64_t block, float mean, float threshold) {
+NonZeroSums block_sums(const ScaleBlocks& blocks, const Inputs& in, std::int64_t block, float limit) {
   NonZeroSums sums;
   blocks.for_each_run(block, [&](std::int64_t offset, std::int64_t column, std::int64_t length) {
     const float* h = in.column_weight == nullptr ? nullptr : in.column_weight + column;
-    const NonZeroSums run = sum_non_zero(in.weight + offset, h, length, mean, threshold);
+    const NonZeroSums run = sum_non_zero(in.weight + offset, h, length, limit);
     sums.weighted_magnitude += run.weighted_magnitude;
     sums.weight += run.weight;
   });
   return sums;
 }
 
-BlockFit fit_block(const ScaleBlocks& blocks, const Inputs& in, ScaleRule rule, std::int64_t block) {
-  BlockFit fit;
-  fit.mean = block_mean(blocks, in.weight, block);
-  fit.threshold = in.thresholds == nullptr ? kDefaultThreshold : in.thresholds[block];
-  if (rule == ScaleRule::kAbsmean) {
-    fit.scale = as_stored(fit.mean);
-    return fit;
+constexpr std::int64_t kFew = 8;  // blocks whose sums take turns in the processor's pipelines
+using Means = std::array<float, kFew>;
+
+Means block_means(const ScaleBlocks& blocks, const float* weight, std::int64_t first, std::int64_t count) {
+  Means means;
+  if (blocks.in_sequence()) {
+    std::array<double, kFew> sums;
+    sum_magnitudes(weight + first * blocks.width, blocks.width, count, sums.data());
+    for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) means[i] = mean_magnitude(sums[i], blocks.width);
+  } else {
+    for (std::int64_t i = 0; i < count; ++i) {
+      means[static_cast<std::size_t>(i)] = block_mean(blocks, weight, first + i);
+    }
   }
-  const NonZeroSums sums = block_sums(blocks, in, block, fit.mean, fit.threshold);
+  return means;
+}
+
+BlockFit fit_block(const ScaleBlocks& blocks, const Inputs& in, ScaleRule rule, std::int64_t block, float mean) {
+  const float limit = largest_zero(mean, in.thresholds == nullptr ? kDefaultThreshold : in.thresholds[block]);
+  if (rule == ScaleRule::kAbsmean) return {limit, as_stored(mean)};
+  const NonZeroSums sums = block_sums(blocks, in, block, limit);
   const double factor = in.scale_factors == nullptr ? 1 : in.scale_factors[block];
-  fit.scale = as_stored(factor * (sums.weight > 0 ? sums.weighted_magnitude / sums.weight : fit.mean));
-  return fit;
+  return {limit, as_stored(factor * (sums.weight > 0 ? sums.weighted_magnitude / sums.weight : mean))};
 }
 
 // sum h (w - sT)^2 = sum h w^2 - (sum h|w|)^2 / sum h over non-zeros at the best s, so the best threshold maximises
@@ -72,7 +83,7 @@ float best_threshold(const ScaleBlocks& blocks, const Inputs& in, std::int64_t b
   float best = kDefaultThreshold;
   double best_gain = -1;
   for (float threshold : kThresholds) {
-    const NonZeroSums sums = block_sums(blocks, in, block, mean, threshold);
+    const NonZeroSums sums = block_sums(blocks, in, block, largest_zero(mean, threshold));
     const double gain = sums.weight > 0 ? sums.weighted_magnitude * sums.weighted_magnitude / sums.weight : 0;
     if (gain > best_gain) {
       best_gain = gain;
@@ -97,13 +108,17 @@ void ternarize_on_host(const at::Tensor& weight, const FormatSpec& spec, const C
   };
   const Inputs in{weight.const_data_ptr<float>(), data(calibration.thresholds), data(calibration.mean_square),
                   data(calibration.scale_factors)};
-  blocks.for_each_block([&](std::int64_t block) {
-    const BlockFit fit = fit_block(blocks, in, spec.rule, block);
+  const auto ternarize_block = [&](std::int64_t block, float mean) {
+    const BlockFit fit = fit_block(blocks, in, spec.rule, block, mean);
     if (scales != nullptr) scales[block] = c10::Half(fit.scale);
     blocks.for_each_run(block, [&](std::int64_t offset, std::int64_t, std::int64_t length) {
-      write_ternary(in.weight + offset, length, fit.mean, fit.threshold, fit.scale,
-                    out == nullptr ? nullptr : out + offset, trits == nullptr ? nullptr : trits + offset);
+      write_ternary(in.weight + offset, length, fit.limit, fit.scale, out == nullptr ? nullptr : out + offset,
+                    trits == nullptr ? nullptr : trits + offset);
     });
+  };
+  blocks.for_each_few<kFew>([&](std::int64_t first, std::int64_t count) {
+    const Means means = block_means(blocks, in.weight, first, count);
+    for (std::int64_t i = 0; i < count; ++i) ternarize_block(first + i, means[static_cast<std::size_t>(i)]);
   });
 }
 

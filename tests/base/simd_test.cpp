@@ -73,5 +73,25 @@ TEST_P(Lanes, SumAndMaximumTakeEveryElementOnce) {
   EXPECT_EQ(max_lanes<float>(count, -1.0f, value), largest);
 }
 
+template <typename C>
+void expect_largest_of_any_sign() {
+  const C infinity = std::numeric_limits<C>::infinity(), none = std::numeric_limits<C>::quiet_NaN();
+  const std::vector<C> values{none, C(-3), -none, C(-0.5), C(-2), -infinity};
+  const auto largest = [](const std::vector<C>& of, C start) {
+    return max_lanes<C>(static_cast<std::int64_t>(of.size()), start,
+                        [&](std::int64_t i) { return of[static_cast<std::size_t>(i)]; });
+  };
+  EXPECT_EQ(largest(values, -infinity), C(-0.5));
+  EXPECT_EQ(largest(values, C(0)), C(0));
+  EXPECT_EQ(largest({C(1e-40), none, C(0)}, C(-1)), C(1e-40));
+  EXPECT_EQ(largest({C(5), infinity}, C(-1)), infinity);
+  EXPECT_TRUE(std::isnan(largest({none}, none)));
+}
+
+TEST(LargestOfLanes, IsOfAnySignAndPassesOverWhatIsNoNumber) {
+  expect_largest_of_any_sign<float>();
+  expect_largest_of_any_sign<double>();
+}
+
 }  // namespace
 }  // namespace tercet::simd

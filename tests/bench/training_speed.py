@@ -28,16 +28,21 @@ def environment(threads):
             "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 
 
-def of_tercet(number_format, arguments, folder):
+def settings_of(number_format, arguments, folder, tokens):
+    """Of a job whose training takes arguments.steps steps of `tokens`, and little else."""
     values = {"output": folder / number_format, "model.path": arguments.model, "data.sources": f"[{arguments.train}]",
               "data.cache": folder / "tokens", "calibration.samples": 64, "quantization.format": number_format,
-              "training.global_batch_tokens": TOKENS, "training.tokens": TOKENS * arguments.steps,
+              "training.global_batch_tokens": tokens, "training.tokens": tokens * arguments.steps,
               "training.distillation": 1, "training.evaluate_every": arguments.steps, "evaluation.windows": 8}
     if number_format == "float16":
         values |= {f"quantization.{key}_bits": 16 for key in ("embedding", "head", "activation")}
     else:
         values["quantization.group_size"] = 64
-    values |= {f"gates.{gate}.severity": "off" for gate in ("compression", "sparsity", "accuracy", "perplexity", "speedup")}
+    return values | {f"gates.{gate}.severity": "off" for gate in ("compression", "sparsity", "accuracy", "perplexity", "speedup")}
+
+
+def of_tercet(number_format, arguments, folder):
+    values = settings_of(number_format, arguments, folder, TOKENS)
     (folder / "job.yaml").write_text("name: speed\n", encoding="utf-8")
     settings = [f"--set={key}={value}" for key, value in values.items()]
     job = subprocess.run([PROJECT / "launch/run.sh", folder / "job.yaml", "2", "--", *map(str, settings)], env=environment(1),

@@ -4,7 +4,9 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/allclose.h>
 #include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/full.h>
 
 #include <ATen/ops/randn.h>
 #include <ATen/ops/zeros.h>
@@ -13,6 +15,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <vector>
 
 #include "model/activation_quantization.hpp"
@@ -244,6 +247,28 @@ TEST(ActivationQuantization, EqualsItsFormulaOnEveryToken) {
       const float q = std::clamp(std::nearbyint(x[row][i].item<float>() * (127.0f / largest)), -128.0f, 127.0f);
       ASSERT_EQ(got[row][i].item<float>(), q * (largest / 127.0f)) << "row " << row << " column " << i;
     }
+  }
+}
+
+TEST(ActivationQuantization, WhatIsNoNumberStaysAloneInItsToken) {
+  for (const auto type : {at::kFloat, at::kBFloat16}) {
+    for (const std::int64_t width : {1, 33, 200}) {
+      const at::Tensor x = random({2, width}, type);
+      const at::Tensor whole = fake_quantize_rows(x, type);
+      const at::Tensor widened = at::cat({x, at::full({2, 1}, -std::numeric_limits<float>::quiet_NaN(), type)}, 1);
+      const at::Tensor got = fake_quantize_rows(widened, type);
+      EXPECT_TRUE(at::equal(got.narrow(1, 0, width), whole));
+      EXPECT_TRUE(std::isnan(got[1][width].item<float>()));
+    }
+  }
+}
+
+TEST(ActivationQuantization, TakesNumbersOfAnySize) {
+  at::manual_seed(11);
+  const at::Tensor ones = random({64, 48}, at::kFloat);
+  for (const double size : {1e-44, 1e-38, 1e-30, 1e-5, 1.0, 1e30, 3.4e38}) {
+    const at::Tensor x = ones / ones.abs().amax(1, true) * size;
+    EXPECT_TRUE(at::equal(fake_quantize_rows(x, at::kFloat), fake_quantize_rows_reference(x, at::kFloat))) << size;
   }
 }
 

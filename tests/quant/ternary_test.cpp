@@ -13,6 +13,7 @@
 #include <cmath>
 #include <limits>
 
+#include "quant/blocks.hpp"
 #include "quant/ternary.hpp"
 #include "quant/trit_codes.hpp"
 #include "tercet/base/error.hpp"
@@ -49,6 +50,21 @@ TEST(Ternary, scales_have_the_shape_of_their_granularity_and_a_short_last_group)
   EXPECT_EQ(quantize(weight, ternary_spec(Granularity::kTensor)).scales.sizes(), at::IntArrayRef({1}));
   EXPECT_EQ(quantize(weight, ternary_spec(Granularity::kChannel)).scales.sizes(), at::IntArrayRef({6, 1}));
   EXPECT_EQ(quantize(weight, ternary_spec(Granularity::kGroup, 128)).scales.sizes(), at::IntArrayRef({6, 2}));
+}
+
+TEST(Ternary, the_largest_zero_says_what_dividing_by_the_mean_says) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const float magnitudes[] = {0, 1e-42f, 1e-38f, 1e-5f, 0.0123f, 1, 3e5f, 3e38f, kInfinity};
+  for (const float mean : {1e-5f, 0.0123f, 0.7f, 1.0f, 3e7f, 3e38f}) {
+    for (const float threshold : {-1.0f, 0.0f, 1e-40f, 0.3f, 0.5f, 0.65f, 0.7f, 1.0f, 3e38f, kInfinity}) {
+      const float limit = quant::largest_zero(mean, threshold);
+      const float next = std::nextafter(limit, kInfinity);
+      for (const float magnitude : magnitudes) EXPECT_EQ(magnitude > limit, magnitude / mean > threshold);
+      EXPECT_EQ(limit >= 0, !(0 / mean > threshold));
+      EXPECT_FALSE(limit >= 0 && limit / mean > threshold) << mean << " " << threshold;
+      EXPECT_TRUE(limit < 0 || limit == kInfinity || next / mean > threshold) << mean << " " << threshold;
+    }
+  }
 }
 
 TEST(Ternary, an_all_zero_tensor_has_zero_trits_and_a_finite_scale) {
