@@ -16,8 +16,8 @@ esac
 
 "$project_root/launch/setup.sh" --preset "$preset" --test-python
 
-# One more than there are cores: some tests wait most of the time, for a batch system or a timeout.
-arguments=(--output-on-failure --no-tests=error --parallel "$(($(cpu_count) + 1))")
+# Two more than there are cores: some tests wait most of the time, for a batch system or a timeout.
+arguments=(--output-on-failure --no-tests=error --parallel "$(($(cpu_count) + 2))")
 if (($(gpu_count) == 0)); then
   say "no GPU here: tests with the label gpu are left out"
   arguments+=(--label-exclude '^gpu$')

@@ -73,6 +73,10 @@ class Job:
     def signal_ranks(self, number):
         ranks = self.ranks()
         check(ranks, f"no ranks:\n{self.words()[-3000:]}")
+        self.send(ranks, number)
+
+    @staticmethod
+    def send(ranks, number):
         for pid in ranks:
             try:
                 os.kill(pid, number)
@@ -87,7 +91,8 @@ class Job:
         check(not (self.run / "artifacts").exists(), "the job was over before it could be held")
 
     def let_go(self):
-        self.signal_ranks(signal.SIGCONT)
+        """Slurm wakes those that it asks to end: they may be gone already."""
+        self.send(self.ranks(), signal.SIGCONT)
 
     def journal(self, name):
         if not (self.run / "journal.jsonl").exists():
