@@ -84,17 +84,27 @@ KeptParameter read_kept(const TrainedParameter& parameter, ByteReader& bytes) {
   return kept;
 }
 
-// Step of the finest grid among the matrices inside the blocks, that of two bits (or trits) being 1: what a master has
-// to move by to come from one level to the next, for weights of equal range.
-double finest_step(const std::vector<TrainedParameter>& parameters) {
+bool has_levels(const TrainedParameter& p) {
+  return p.spec && is_block_linear(p.role) && p.spec->format->is_grid();
+}
+
+// With d the distance of a grid's levels, that of two bits (or trits) being 1, for weights of equal range: d^1.5. A
+// master has d to go for from one level to the next; that the steps must shrink faster was found by measuring
+// (docs/benchmarks/quality.md).
+double step_share_of(const FormatSpec& spec) {
   constexpr double kStepsOfTwoBits = 3;
-  double finest = 1;
+  const LevelRange range = spec.format->levels(spec.symmetric);
+  return std::pow(std::min(1.0, kStepsOfTwoBits / (range.highest - range.lowest)), 1.5);
+}
+
+// Whatever else is tuned (norms, biases) makes good what the coarsest grid does, and takes its steps.
+void set_step_shares(std::vector<TrainedParameter>& parameters) {
+  double coarsest = 0;
   for (const TrainedParameter& p : parameters) {
-    if (!p.spec || !is_block_linear(p.role) || !p.spec->format->is_grid()) continue;
-    const LevelRange range = p.spec->format->levels(p.spec->symmetric);
-    finest = std::min(finest, kStepsOfTwoBits / (range.highest - range.lowest));
+    if (has_levels(p)) coarsest = std::max(coarsest, step_share_of(*p.spec));
   }
-  return finest;
+  for (TrainedParameter& p : parameters)
+    p.step_share = has_levels(p) ? step_share_of(*p.spec) : coarsest > 0 ? coarsest : 1;
 }
 
 class BlockTuning {
@@ -171,14 +181,16 @@ class BlockTuning {
   std::int64_t train(const BlockWindow& window, std::vector<TrainedParameter>& parameters) {
     std::vector<BlockPart> parts{any_matrix};
     if (options_.by_parts) parts = {makes_scores, carries_values, is_mlp};
-    OptimizerOptions optimizer = options_.optimizer;
-    optimizer.learning_rate *= finest_step(parameters);
+    set_step_shares(parameters);
     std::int64_t steps = 0;
     for (const BlockPart part : parts) {
       for (TrainedParameter& p : parameters) p.trained = !is_block_linear(p.role) || part(p.role);
-      steps += descend(window, parameters, options_.epochs, optimizer);
+      steps += descend(window, parameters, options_.epochs, options_.optimizer);
     }
-    for (TrainedParameter& parameter : parameters) parameter.trained = true;
+    for (TrainedParameter& parameter : parameters) {
+      parameter.trained = true;
+      parameter.step_share = 1;
+    }
     if (options_.scale_epochs > 0) steps += train_scales(window, parameters);
     return steps;
   }

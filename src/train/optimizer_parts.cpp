@@ -30,8 +30,9 @@ std::vector<double> learning_rates(const ParameterList& parameters, const Optimi
   for (const TrainedParameter* parameter : parameters) {
     const bool measurable = !parameter->master.is_meta();  // a plan has no values
     const bool relative = options.matrix_learning_rate > 0 && is_block_linear(parameter->role) && measurable;
-    rates.push_back(relative ? options.matrix_learning_rate * parameter->master.detach().abs().mean().item<double>()
-                             : options.learning_rate);
+    const double rate = relative ? options.matrix_learning_rate * parameter->master.detach().abs().mean().item<double>()
+                                 : options.learning_rate;
+    rates.push_back(rate * parameter->step_share);
   }
   return rates;
 }

@@ -18,7 +18,7 @@ double total(const float* lanes) {
 }  // namespace
 
 TERCET_EXACT_CLONES SoftmaxRow exponentials(const float* logits, float* values, std::int64_t count) {
-  const float max = simd::max_lanes<float>(count, logits[0], [&](std::int64_t i) { return logits[i]; });
+  const float max = simd::largest_of<float>(count, logits[0], [&](std::int64_t i) { return logits[i]; });
   float sums[kLanes] = {};
   std::int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {

@@ -30,8 +30,8 @@ struct BlockwiseOptions {
   double softening = 0;
   std::int64_t scale_epochs = 0;  // then, with the levels fixed, as often for the scales alone; 0: not
   double scale_learning_rate = 1e-4;
-  // Its learning_rate is that of trits and two bits; where the finest grid of a window has more levels, steps are
-  // smaller in proportion to the distance of its levels (3 / (levels - 1) for weights of the same range).
+  // Its learning_rate is that of trits and two bits; a matrix whose grid has more levels takes (3 / (levels - 1))^1.5
+  // of it, and what has none (norms, biases) as much as the coarsest of its window.
   OptimizerOptions optimizer;
   double gradient_clip = 1.0;
   bool bfloat16 = true;

@@ -27,6 +27,7 @@ struct TrainedParameter {
   at::Tensor master;  // float32; while it is streamed its shape alone (on the meta device), and so is `seen`
   at::Tensor seen;    // leaf of the forward pass. The master itself without a spec.
   bool trained = true;
+  double step_share = 1;  // what AdamW and Lion multiply their step size by
   // Levels that stay as they are, with the scales that they had first: the master is the scales (scale_polish.hpp).
   std::optional<QuantizedMatrix> levels = {};
   at::Tensor scale_gradient = {};
