@@ -60,7 +60,7 @@ namespace {
 
 TERCET_CLONES void quantize_token(const float* x, std::int64_t width, std::int8_t* values, float* scale) {
   const float absmax =
-      simd::max_lanes<float>(width, kernels::kSmallestAbsmax, [&](std::int64_t i) { return std::fabs(x[i]); });
+      simd::largest_of<float>(width, kernels::kSmallestAbsmax, [&](std::int64_t i) { return std::fabs(x[i]); });
   const float to_int = 127.0f / absmax;
   for (std::int64_t i = 0; i < width; ++i) {
     float value = std::nearbyint(x[i] * to_int);

@@ -86,7 +86,7 @@ struct RowSum {
 TERCET_INLINE RowSum softmax_row(float* row, Visible v, std::int64_t columns, float scale) {
   const auto n = v.end - v.begin;
   float* x = row + v.begin;
-  const float largest = simd::max_lanes<float>(n, -INFINITY, [&](std::int64_t i) { return x[i]; }) * scale;
+  const float largest = simd::largest_of<float>(n, -INFINITY, [&](std::int64_t i) { return x[i]; }) * scale;
   for (std::int64_t i = 0; i < n; ++i) x[i] = simd::exp(x[i] * scale - largest);
   const float sum = simd::sum_lanes<float>(n, [&](std::int64_t i) { return x[i]; });
   std::fill(row, x, 0.0f);

@@ -70,7 +70,7 @@ TEST_P(Lanes, SumAndMaximumTakeEveryElementOnce) {
     largest = std::max(largest, value(i));
   }
   EXPECT_EQ(sum_lanes<float>(count, value), sum);  // whole numbers: exact in any order
-  EXPECT_EQ(max_lanes<float>(count, -1.0f, value), largest);
+  EXPECT_EQ(largest_of<float>(count, -1.0f, value), largest);
 }
 
 template <typename C>
@@ -78,8 +78,8 @@ void expect_largest_of_any_sign() {
   const C infinity = std::numeric_limits<C>::infinity(), none = std::numeric_limits<C>::quiet_NaN();
   const std::vector<C> values{none, C(-3), -none, C(-0.5), C(-2), -infinity};
   const auto largest = [](const std::vector<C>& of, C start) {
-    return max_lanes<C>(static_cast<std::int64_t>(of.size()), start,
-                        [&](std::int64_t i) { return of[static_cast<std::size_t>(i)]; });
+    return largest_of<C>(static_cast<std::int64_t>(of.size()), start,
+                         [&](std::int64_t i) { return of[static_cast<std::size_t>(i)]; });
   };
   EXPECT_EQ(largest(values, -infinity), C(-0.5));
   EXPECT_EQ(largest(values, C(0)), C(0));

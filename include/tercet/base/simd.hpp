@@ -65,7 +65,7 @@ TERCET_INLINE double in_order(std::int64_t order) {
 // The largest of `start` and f(i), i < n; what is not a number is passed over. A maximum of whole numbers, since
 // compilers vectorise that one.
 template <typename C, typename F>
-TERCET_INLINE C max_lanes(std::int64_t n, C start, F f) {
+TERCET_INLINE C largest_of(std::int64_t n, C start, F f) {
   auto best = order_of(start);
   for (std::int64_t i = 0; i < n; ++i) best = std::max(best, order_of(C(f(i))));
   return in_order(best);
