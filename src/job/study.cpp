@@ -1,6 +1,7 @@
 // tercet study: rows times seeds, each pair a job of its own, and what came out in one table. As tercet family it
 // computes nothing itself and is no MPI rank.
 #include <algorithm>
+#include <exception>
 #include <memory>
 #include <string>
 #include <utility>
@@ -27,7 +28,7 @@ CommandResult summed_up(const StudyConfig& study, const job::StudyFolders& folde
 void sum_up_so_far(const StudyConfig& study, const job::StudyFolders& folders) {
   try {
     summed_up(study, folders);
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {  // of the file system, say: the jobs under way go on
     log::warn(std::string("the tables of the study could not be written: ") + error.what());
   }
 }

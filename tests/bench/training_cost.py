@@ -3,7 +3,7 @@
 256 tokens a step, bf16, divergence from the same teacher): a measure for machines that others use too. All programs run at
 once, stopped but for one of them, in random turns of 0.6 s, so that they meet the same neighbours.
 
-Usage: .venv-test/bin/python -B tests/bench/training_cost.py MODEL TRAIN.txt [--steps 60] [TERCET...]
+Usage: .venv-test/bin/python -B tests/bench/training_cost.py MODEL TRAIN.txt [TERCET...] [--steps 60]
 TERCET: programs to compare, build/release/tercet by default. Prints milliseconds a step and the ratio of each.
 """
 import argparse
