@@ -26,6 +26,10 @@ GROUP, LENGTH, SEQUENCES, WINDOWS = 64, 256, 1024, 200
 BEST = {"iters": 1000}  # the rest of `auto-round-best` is the number of sequences
 COMPENSATED = {"quantization.solver": "compensated", "quantization.solver_sequential": "false"}
 TUNED = {**COMPENSATED, "blockwise.enabled": "true", "blockwise.samples": SEQUENCES}
+# Then end to end, twice through the same sequences.
+TRAINED = {**TUNED, "blockwise.epochs": 2, "training.enabled": "true", "training.distillation": 1,
+           "training.tokens": 2 * LENGTH * SEQUENCES, "training.global_batch_tokens": 8 * LENGTH}
+TRAINING_STEPS = {4: 3e-5, 2: 3e-4}
 
 
 class Contender:
@@ -49,6 +53,7 @@ CONTENDERS = [
     Contender("AutoRound, best recipe, `enable_alg_ext`", "autoround", {**BEST, "enable_alg_ext": True}, bits=(2,)),
     Contender("Tercet, compensated", "tercet", COMPENSATED),
     Contender("Tercet, compensated, blocks tuned", "tercet", TUNED, bits=(2, 3, 4)),
+    Contender("Tercet, the same by 2 epochs, then trained end to end", "tercet", TRAINED, bits=tuple(TRAINING_STEPS)),
 ]
 
 
@@ -115,6 +120,8 @@ def tercet_job(contender, bits, folder, arguments):
               "evaluation.windows": 8}  # its own figures are not used
     values.update({f"gates.{gate}.severity": "off" for gate in ("compression", "sparsity", "accuracy", "perplexity")})
     values.update(contender.settings)
+    if values["training.enabled"] == "true":
+        values["training.learning_rate"] = TRAINING_STEPS[bits]
     (folder / "job.yaml").write_text("name: quality\n", encoding="utf-8")
     return [arguments.tercet, "compress", folder / "job.yaml", *(f"--set={key}={value}" for key, value in values.items())]
 

@@ -192,12 +192,12 @@ def outcome(test, shop):
     return word
 
 
-def main(tests):
+def main(tests, workshop=Workshop):
     program, *mpirun = sys.argv[1:]
     chosen = [test for test in tests if os.environ.get("TERCET_ONLY", "") in test.__name__]
     folder = tempfile.mkdtemp(prefix="tercet-test-")
     try:
-        shop = Workshop(program, mpirun, folder)
+        shop = workshop(program, mpirun, folder)
         with shop.at_end:
             words = [outcome(test, shop) for test in chosen]
     finally:

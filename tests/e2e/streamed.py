@@ -23,8 +23,10 @@ STREAMED = {"model__weights": "streamed"}
 WIDE = {"hidden_size": 384, "intermediate_size": 1024, "num_attention_heads": 6, "num_key_value_heads": 6, "head_dim": 64,
         "tie_word_embeddings": False}
 BLOCK_BYTES = 4 * (4 * 384 * 384 + 3 * 384 * 1024)
-FEW, MANY = 8, 16  # blocks; with fewer than 8 the largest moment is not reached
-LOOKS = 4
+FEW, MANY = 8, 20  # blocks; with fewer than 8 the largest moment is not reached
+# Of what the added blocks weigh in fp32. Streamed they add nothing, but looking can miss a moment of some 16 MB on a busy
+# machine; blocks that stayed in memory, even in bfloat16, would add at least a half.
+MOST_GROWTH = 0.3
 LITTLE = {**TUNED, "blockwise__samples": 4, "blockwise__batch": 4, "training__micro_batch": 2, "calibration__samples": 4,
           "calibration__shards": 2, "calibration__batch": 2, "evaluation__windows": 4, "evaluation__batch": 2}
 
@@ -133,21 +135,16 @@ def peak_memory(shop, model, name, **settings):
 def memory_does_not_grow_with_the_number_of_blocks(shop):
     few, many = deep_model(shop, FEW), deep_model(shop, MANY)
     growth = (MANY - FEW) * BLOCK_BYTES
+    small, _ = peak_memory(shop, few, "few", **STREAMED)
+    large, streamed = peak_memory(shop, many, "many", **STREAMED)
     resident, expected = peak_memory(shop, many, "many-resident")
-    small = large = 0
-    for look in range(LOOKS):  # one look can miss a short moment, and so find too little, never too much
-        small = max(small, peak_memory(shop, few, f"few-{look}", **STREAMED)[0])
-        peak, streamed = peak_memory(shop, many, f"many-{look}", **STREAMED)
-        large = max(large, peak)
-        if large - small < 0.15 * growth:
-            break
     planned = shop.run("plan", *shop.quick("none", model__path=many, **LITTLE, **STREAMED)[1:], "--json",
                        ranks=0).must_end_with(0).json["memory_per_rank"]["total"]
     words = (f"{FEW} blocks {small / 1e6:.0f} MB, {MANY} blocks {large / 1e6:.0f} MB streamed, {resident / 1e6:.0f} MB "
              f"resident; the blocks added weigh {growth / 1e6:.0f} MB, planned {planned / 1e6:.0f} MB")
     print(f"    {words}", flush=True)
     check_equal(streamed, expected, "tensors of the deep model")
-    check(large - small < 0.15 * growth, f"memory grows with the blocks: {words}")
+    check(large - small < MOST_GROWTH * growth, f"memory grows with the blocks: {words}")
     check(large < 0.35 * resident, f"little is saved: {words}")
     check(large < 1.3 * planned, f"more than was planned: {words}")
 
