@@ -70,7 +70,9 @@ def keeping_bytecode():
 
 
 class Workshop:
-    """A temporary folder, the program, and a tiny model that is made when first asked for."""
+    """A temporary folder, the program, and a tiny model that is made when first asked for, with `of_model` for settings."""
+
+    of_model = {}
 
     def __init__(self, program, mpirun, folder):
         self.program, self.mpirun, self.folder = program, mpirun, pathlib.Path(folder)
@@ -109,7 +111,7 @@ class Workshop:
     def model(self):
         """A folder with a model trained in a second."""
         folder = self.folder / "model"
-        self.run("pretrain", QUICK, *sets(model__path="", output=folder, data__cache=self.tokens)).must_end_with(0)
+        self.run("pretrain", QUICK, *sets(model__path="", output=folder, data__cache=self.tokens, **self.of_model)).must_end_with(0)
         return folder
 
     @functools.cached_property

@@ -1,6 +1,5 @@
 """Stages of fewer and fewer bits, and remedies when a gate fails."""
 
-import functools
 import json
 import pathlib
 import re
@@ -10,14 +9,14 @@ import time
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "fault"))
 
-from driving import QUICK, Workshop, check, check_equal, main, sets, status_of  # noqa: E402
+from driving import Workshop, check, check_equal, main, status_of  # noqa: E402
 from interrupting import outcome_of, signal_rank, wait_for_status, wait_until_gone  # noqa: E402
 
 STEP = 1024
 # Follows the original alone, so that no text makes a model of fewer bits better than the original.
 JOB = {"training__distillation": 1, "training__learning_rate": 3e-4, "training__tokens": 20 * STEP,
-       "quantization__activation_bits": 16,
-       "checkpoint__every_steps": 4, "blockwise__enabled": "true", "blockwise__samples": 16, "blockwise__epochs": 1}
+       "quantization__activation_bits": 16, "checkpoint__every_steps": 4, "blockwise__enabled": "true",
+       "blockwise__samples": 16, "blockwise__epochs": 1}
 # Each stage is worse than the one before it.
 STAGES = {**JOB, "blockwise__enabled": "false", "progressive__formats":
           "[int8, {format: int4, group_size: 16}, {format: ternary, granularity: tensor, rule: absmean}]"}
@@ -25,27 +24,20 @@ STAGES = {**JOB, "blockwise__enabled": "false", "progressive__formats":
 SOLVED = {**JOB, "quantization__solver": "compensated", "training__polish_tokens": 5 * STEP,
           "progressive__formats": "[int8, {format: int4, group_size: 16}, ternary]"}
 # Trits that are far off, and one step that does not mend that.
-COARSE = {**JOB, "blockwise__enabled": "false", "training__tokens": STEP, "training__learning_rate": 3e-4,
-          "quantization__rule": "absmean", "quantization__granularity": "tensor"}
+COARSE = {**JOB, "blockwise__enabled": "false", "training__tokens": STEP, "quantization__rule": "absmean",
+          "quantization__granularity": "tensor"}
 PERPLEXITY = {"gates__perplexity__severity": "fail"}
 LENIENT = {**PERPLEXITY, "gates__perplexity__threshold": 1000}
-
-_alone = {}
-
-
 # Another text than the usual one, whose held-out documents are too few and too even to tell formats apart.
 TEXT = {"data__sources": "['/usr/lib/python3*/asyncio/*.py']"}
+
+_alone = {}
 
 
 class TrainedShop(Workshop):
     """Its model is trained for so long that what its blocks lose shows: the usual one is hardly worse without them."""
 
-    @functools.cached_property
-    def model(self):
-        folder = self.folder / "model"
-        self.run("pretrain", QUICK, *sets(model__path="", output=folder, data__cache=self.tokens, training__tokens=200 * STEP,
-                                          training__learning_rate=3e-3, **TEXT)).must_end_with(0)
-        return folder
+    of_model = {"training__tokens": 200 * STEP, "training__learning_rate": 3e-3, **TEXT}
 
     def quick(self, output, **settings):
         return super().quick(output, **{**TEXT, "evaluation__windows": 60, **settings})
