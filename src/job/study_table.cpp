@@ -146,7 +146,12 @@ std::string not_in_common(const JobConfig& one, const JobConfig& other) {
                                 "data.evaluation",   "data.held_out_fraction", "data.sequence_length",
                                 "training.enabled",  "training.tokens",        "evaluation.sequence_length",
                                 "evaluation.windows"};
-  const auto mine = result_settings(one), its = result_settings(other);
+  const auto tokens_in_all = [](const JobConfig& job) {  // scales alone learn from the text, too
+    auto settings = result_settings(job);
+    settings["training.tokens"] = std::to_string(job.training.tokens + job.training.polish_tokens);
+    return settings;
+  };
+  const auto mine = tokens_in_all(one), its = tokens_in_all(other);
   std::string text;
   for (const char* key : kKeys) {
     if (mine.at(key) != its.at(key)) text += (text.empty() ? "" : ", ") + std::string(key);

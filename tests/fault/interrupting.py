@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import random
 import signal
 import time
 
@@ -97,6 +98,11 @@ def outcome_of(run):
     return {"storages": storages(folder / PACKED), "figures": figures, "passed": metadata["success"]}
 
 
+def speeds_of(run):
+    """How many measurements of the packed model's speed it made."""
+    return len({line["value"] for line in journal(run, "metric") if line["name"] == "speed/packed/decode"})
+
+
 class Reference:
     """The job left alone on so many ranks: its outcome, and how long each stage took."""
 
@@ -104,6 +110,7 @@ class Reference:
         run = shop.folder / ("-".join(["alone", str(ranks), *sorted(settings)]))
         shop.run(*arguments_of(shop, run, **settings), ranks=ranks).must_end_with(0)
         self.outcome = outcome_of(run)
+        self.speeds = speeds_of(run)
         self.seconds = {line["name"]: line["end_s"] - line["begin_s"] for line in journal(run, "stage")}
 
 
@@ -112,3 +119,39 @@ def must_come_to(run, expected, what):
     for part in expected:
         check_equal(actual[part], expected[part], f"{part} of {what}")
     check(not (run / "work").exists(), f"{what} left its finished units behind")
+
+
+class Campaign:
+    """Runs of one job on so many ranks, each killed once in every one of `stages` on its way and then left to finish,
+    until there were enough kills: a run that is faster than the dice has fewer."""
+
+    def __init__(self, shop, ranks, stages, seed, **settings):
+        self.shop, self.ranks, self.stages, self.settings = shop, ranks, stages, settings
+        self.chance = random.Random(seed + ranks)
+        self.reference = Reference(shop, ranks, **settings)
+        self.kills = dict.fromkeys(stages, 0)
+        self.runs = 0
+
+    def make(self, kills):
+        while sum(self.kills.values()) < kills:
+            self.interrupted_run()
+
+    def interrupted_run(self):
+        self.runs += 1
+        run = self.shop.folder / f"killed-{self.ranks}-{self.runs}"
+        command = arguments_of(self.shop, run, **self.settings)
+        for attempt, stage in enumerate(self.stages, 1):
+            if not self.killed(run, command, attempt, stage):
+                break  # it was faster than the dice, and is complete
+        self.shop.run(*command, ranks=self.ranks).must_end_with(0)
+        must_come_to(run, self.reference.outcome, f"run {self.runs} on {self.ranks} ranks")
+        check_equal(speeds_of(run), self.reference.speeds, f"run {self.runs} on {self.ranks} ranks: measurements of the speed")
+
+    def killed(self, run, command, attempt, stage):
+        job = self.shop.start(command, self.ranks)
+        if wait_for_stage(job, run, attempt, stage):
+            time.sleep(self.chance.uniform(0, self.reference.seconds.get(stage, 0.02)))
+            victim = self.chance.randrange(self.ranks)
+            if signal_rank(job, self.shop.program, victim):
+                self.kills[stage] += 1
+        return wait_until_gone(job) != 0

@@ -1,35 +1,19 @@
 """A job with streamed weights that is killed in a stage goes on to the same codes, scales and figures; so does one that
 had them in memory until then."""
 
-import random
-import time
-
 from driving import check, main
-from interrupting import Reference, arguments_of, must_come_to, signal_rank, wait_for_stage, wait_until_gone
+from interrupting import Campaign, Reference, arguments_of, must_come_to, signal_rank, wait_for_stage, wait_until_gone
 
 RESIDENT = {"training__enabled": "false", "blockwise__enabled": "true",
             "blockwise__samples": 32, "blockwise__window": 2, "quantization__solver": "compensated"}
 STREAMED = {"model__weights": "streamed", **RESIDENT}
 KILLED_IN = ["calibrate", "quantize", "tune blocks", "tune blocks", "tune blocks", "pack", "measure what was packed"]
+SEED = 20261127
 
 
 def a_killed_job_comes_to_the_same(shop):
-    chance = random.Random(20261127)
     for ranks in (1, 2):
-        reference = Reference(shop, ranks, **STREAMED)
-        run = shop.folder / f"killed-{ranks}"
-        command = arguments_of(shop, run, **STREAMED)
-        kills = 0
-        for attempt, stage in enumerate(KILLED_IN, 1):
-            job = shop.start(command, ranks)
-            if wait_for_stage(job, run, attempt, stage):
-                time.sleep(chance.uniform(0, reference.seconds[stage]))
-                kills += signal_rank(job, shop.program, chance.randrange(ranks))
-            if wait_until_gone(job) == 0:
-                break
-        shop.run(*command, ranks=ranks).must_end_with(0)
-        must_come_to(run, reference.outcome, f"a job on {ranks} ranks killed {kills} times")
-        check(kills >= 4, f"only {kills} kills on {ranks} ranks")
+        Campaign(shop, ranks, KILLED_IN, SEED, **STREAMED).make(4)
 
 
 def a_job_killed_with_its_weights_in_memory_goes_on_streaming(shop):

@@ -161,6 +161,17 @@ TEST_F(StudyOfOtherTokens, AreNotComparedWithTheControl) {
   EXPECT_TRUE(line.ratio) << "its own ratio stands";
 }
 
+struct StudyOfPolish : Study {
+  StudyOfPolish() : Study(", {name: polish, set: {training.tokens: 4096, training.polish_tokens: 4096}}") {}
+};
+
+TEST_F(StudyOfPolish, IsComparedWithAControlOfAsManyTokensInAll) {
+  measure_all();
+  measure("polish-s1", 19);
+  measure("polish-s2", 19);
+  EXPECT_TRUE(table().lines[2].to_control) << table().lines[2].remark;
+}
+
 TEST_F(Study, WritesTheSameFiguresInEveryForm) {
   measure_all();
   const StudyTable table = this->table();
