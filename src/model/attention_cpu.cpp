@@ -187,6 +187,36 @@ TERCET_INLINE void backward_head(const AttentionShape& s, const AttentionBackwar
   narrowed(value_grad, s.positions, wide, d, w.value_grad + unit * d);
 }
 
+template <int Lanes>
+TERCET_INLINE void last_position(const LastPosition& w) {
+  const std::int64_t tile0 = w.first / kKeptTile, begin = tile0 * kKeptTile, keys = w.end - begin;
+  const std::int64_t columns = padded(keys, kKeptTile);
+  const float scale = 1.0f / std::sqrt(static_cast<float>(w.head_dim));
+  Scratch& b = scratch();
+  float *scores = room(b.scores, w.queries * columns), *out = room(b.out, w.queries * w.width);
+  for (std::int64_t t = 0; t < columns; t += kKeptTile) {
+    simd::gemm<Lanes, false>(w.queries, kKeptTile, w.head_dim, {w.query, w.head_dim, 1},
+                             w.keys + (begin + t) * w.head_dim, kKeptTile, scores + t, columns);
+  }
+  float* sums = room(b.score_grads, w.queries);
+  for (std::int64_t r = 0; r < w.queries; ++r) {
+    sums[r] = softmax_row(scores + r * columns, {w.first - begin, keys}, columns, scale).sum;
+  }
+  simd::gemm<Lanes, false>(w.queries, w.width, keys, {scores, columns, 1}, w.values + begin * w.width, w.width, out,
+                           w.width);
+  for (std::int64_t r = 0; r < w.queries; ++r) {
+    for (std::int64_t i = 0; i < w.head_dim; ++i) w.out[r * w.head_dim + i] = out[r * w.width + i] / sums[r];
+  }
+}
+
+TERCET_TARGET("x86-64-v4")
+void last_512(const LastPosition& w) {
+  last_position<16>(w);
+}
+TERCET_TARGET("x86-64-v3")
+void last_256(const LastPosition& w) {
+  last_position<8>(w);
+}
 TERCET_TARGET("x86-64-v4")
 void forward_512(const AttentionShape& s, const AttentionForward& w, std::int64_t b, std::int64_t h) {
   forward_head<16>(s, w, b, h);
@@ -233,6 +263,10 @@ void attention_forward(const AttentionShape& shape, const AttentionForward& work
 void attention_backward(const AttentionShape& shape, const AttentionBackward& work, std::int64_t batch,
                         std::int64_t head) {
   lanes() == 16 ? backward_512(shape, work, batch, head) : backward_256(shape, work, batch, head);
+}
+
+void attention_last(const LastPosition& work) {
+  lanes() == 16 ? last_512(work) : last_256(work);
 }
 
 }  // namespace tercet

@@ -22,10 +22,21 @@ struct AttentionBackward {
   float *query_grad, *key_grad, *value_grad;
 };
 
+// One position that attends to those from `first` to before `end`, for the heads of queries that share one of keys and
+// values. keys [tiles, head_dim, kKeptTile] of the positions from 0 on; values [end, width], width a multiple of
+// kKeptTile, where what is not of the head is finite.
+inline constexpr std::int64_t kKeptTile = 32;
+struct LastPosition {
+  std::int64_t queries, head_dim, width, first, end;
+  const float *query, *keys, *values;  // query [queries, head_dim]
+  float* out;                          // [queries, head_dim]
+};
+
 bool attention_cpu_supported();  // AVX2 and FMA, or AVX-512
 void attention_forward(const AttentionShape& shape, const AttentionForward& work, std::int64_t batch,
                        std::int64_t head);
 void attention_backward(const AttentionShape& shape, const AttentionBackward& work, std::int64_t batch,
                         std::int64_t head);
+void attention_last(const LastPosition& work);
 
 }  // namespace tercet

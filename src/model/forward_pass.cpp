@@ -158,13 +158,9 @@ at::Tensor ForwardPass::attend_all(const PartTable& parts, const PositionTables&
   if (cache_ != nullptr) {
     const std::int64_t first = cache_->length_, length = heads.key.size(2);
     const auto block = static_cast<std::size_t>(&parts - decoder_.shared_->layout.blocks.data());
-    const auto keep = [&](at::Tensor& kept, const at::Tensor& repeated) {
-      kept.narrow(1, first, length).copy_(once_each(repeated, config_.kv_heads)[0]);
-      return kept.narrow(1, 0, first + length);
-    };
-    const at::Tensor keys = keep(cache_->keys_[block], heads.key);
-    const at::Tensor values = keep(cache_->values_[block], heads.value);
-    if (first > 0) return attend_last(heads.query, keys, values, window);
+    const KeptHeads kept{cache_->keys_[block], cache_->values_[block]};
+    keep_heads(kept, first, heads.key, heads.value);
+    if (first > 0) return attend_last(heads.query, kept, first + length, window);
   }
   return attend(heads.query, heads.key, heads.value, tables.mask, window);
 }

@@ -60,7 +60,8 @@ TEST(Generation, RefusesWhatACacheCannotHold) {
   EXPECT_MENTIONS(test::message_of<DataError>([&] { KeyValueCache cache(config, config.max_positions + 1); }),
                   "from 1 to 64");
   KeyValueCache cache(config, 4);
-  EXPECT_EQ(cache.bytes(), 2u * 2 * 2 * 4 * 6 * 4);  // keys and values, blocks, heads, positions, elements, bytes
+  // Blocks, heads; keys of 6 elements for a tile of positions, values of a tile of elements for 4 positions; bytes.
+  EXPECT_EQ(cache.bytes(), 2u * 2 * (6 * 32 + 4 * 32) * 4);
   EXPECT_MENTIONS(test::message_of<DataError>([&] { model.next_logits(some_ids(1, 5, 40), cache); }), "room for 4");
   model.next_logits(some_ids(1, 2, 40), cache);
   EXPECT_MENTIONS(test::message_of<DataError>([&] { model.next_logits(some_ids(1, 2, 40), cache); }), "one token");

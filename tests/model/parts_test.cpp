@@ -20,6 +20,7 @@
 
 #include "model/activation_quantization.hpp"
 #include "model/attention.hpp"
+#include "model/cached_attention.hpp"
 #include "model/heads.hpp"
 #include "model/linear.hpp"
 #include "model/rms_norm.hpp"
@@ -202,6 +203,44 @@ TEST(Attention, EqualsAtensWithGradientsForAnyShape) {
     for (int i = 0; i < 3; ++i) inputs.push_back(random({2, c.heads, c.positions, c.head_dim}, at::kFloat) * 2);
     SCOPED_TRACE(std::to_string(c.positions) + " positions, head_dim " + std::to_string(c.head_dim));
     expect_same(own, aten, inputs, 2e-5);
+  }
+}
+
+// In tiles, and as they are where a CPU has no loops for that.
+std::vector<KeptHeads> rooms(std::int64_t kv_heads, std::int64_t capacity, std::int64_t head_dim) {
+  const auto plain = [&] { return at::empty({kv_heads, capacity, head_dim}, at::kFloat); };
+  return {room_for_heads(kv_heads, capacity, head_dim, "cpu"), {plain(), plain()}};
+}
+
+// The last position of a prompt of half of them at once and the others one by one, beside all at once.
+void expect_last_as_of_all(const at::Tensor& query, const at::Tensor& keys, const at::Tensor& values,
+                           const KeptHeads& kept) {
+  const std::int64_t positions = query.size(2), prompt = (positions + 1) / 2;
+  keep_heads(kept, 0, keys.narrow(2, 0, prompt), values.narrow(2, 0, prompt));
+  for (std::int64_t i = prompt; i < positions; ++i) keep_heads(kept, i, keys.narrow(2, i, 1), values.narrow(2, i, 1));
+  for (const std::int64_t window : {0, 1, 40}) {
+    const std::int64_t seen = window == 0 ? positions : std::min(window, positions), first = positions - seen;
+    const at::Tensor last = attend_last(query.narrow(2, positions - 1, 1), kept, positions, window);
+    const at::Tensor all =
+        attend_reference(query.narrow(2, first, seen), keys.narrow(2, first, seen), values.narrow(2, first, seen), {});
+    EXPECT_TRUE(at::allclose(last, all.narrow(1, seen - 1, 1), 1e-5, 1e-6))
+        << query.sizes() << ", keys " << kept.keys.sizes() << ", window " << window;
+  }
+}
+
+TEST(Attention, OfTheLastPositionEqualsThatOfAllForAnyShape) {
+  constexpr std::int64_t kCopies = 4;  // heads of queries that share one of keys
+  for (const std::int64_t head_dim : {6, 64, 80}) {
+    for (const std::int64_t kv_heads : {1, 3}) {
+      for (const std::int64_t positions : {2, 32, 33, 77}) {
+        const at::Tensor query = at::randn({1, kCopies * kv_heads, positions, head_dim});
+        const at::Tensor keys = at::randn({1, kv_heads, positions, head_dim}).repeat_interleave(kCopies, 1);
+        const at::Tensor values = at::randn({1, kv_heads, positions, head_dim}).repeat_interleave(kCopies, 1);
+        for (const KeptHeads& kept : rooms(kv_heads, positions + 3, head_dim)) {
+          expect_last_as_of_all(query, keys, values, kept);
+        }
+      }
+    }
   }
 }
 

@@ -108,7 +108,7 @@ class KeyValueCache {
  private:
   friend class ForwardPass;
   std::int64_t length_ = 0, capacity_ = 0;
-  std::vector<at::Tensor> keys_, values_;  // of each block [kv_heads, capacity, head_dim]
+  std::vector<at::Tensor> keys_, values_;  // of each block (KeptHeads)
 };
 
 // What a forward pass leaves behind besides the logits, with its graph, for losses inside the model.
