@@ -210,10 +210,25 @@ bool ForwardPass::any_packed(const PartTable& parts, std::initializer_list<Part>
                      [&](Part part) { return decoder_.parameters_[parts[part].weight].packed != nullptr; });
 }
 
-// As linear, of rows [tokens, d_in]; a matrix among them that is not packed is multiplied as ever.
+// As linear, of rows [tokens, d_in]: packed matrices side by side in one product. Where one among them is not packed,
+// each is multiplied by itself, that one as ever.
 at::Tensor ForwardPass::packed_linear(const PartTable& parts, std::initializer_list<Part> which,
                                       const at::Tensor& rows) const {
   const QuantizedTokens tokens = quantize_tokens(rows);
+  std::vector<const PackedMatrix*> matrices;
+  for (const Part part : which) matrices.push_back(decoder_.parameters_[parts[part].weight].packed.get());
+  if (std::find(matrices.begin(), matrices.end(), nullptr) == matrices.end()) {
+    const at::Tensor y = multiply(tokens, matrices);
+    std::int64_t column = 0;
+    auto matrix = matrices.begin();
+    for (const Part part : which) {
+      const std::int64_t width = (*matrix++)->rows();
+      const at::Tensor bias = value_or_none(parts[part].bias);
+      if (bias.defined()) y.narrow(1, column, width).add_(bias);
+      column += width;
+    }
+    return y;
+  }
   std::vector<at::Tensor> outputs;
   for (const Part part : which) {
     const Parameter& weight = decoder_.parameters_[parts[part].weight];
@@ -226,7 +241,7 @@ at::Tensor ForwardPass::packed_linear(const PartTable& parts, std::initializer_l
           linear_group(fake_quantize_rows(rows, type_), {value(parts[part].weight)}, {bias}, traits_.input_first));
     }
   }
-  return outputs.size() == 1 ? outputs.front() : at::cat(outputs, -1);
+  return at::cat(outputs, -1);
 }
 
 at::Tensor ForwardPass::next_logits(const at::Tensor& ids) const {

@@ -105,6 +105,25 @@ TEST(PackedMatrix, GivesATokenTheSameBitsAloneAndAmongOthers) {
   }
 }
 
+TEST(PackedMatrix, GivesSeveralSideBySideTheBitsOfEachAlone) {
+  at::manual_seed(1);
+  const PackedMatrix wide(store(at::randn({96, 256}), spec_of("ternary", Granularity::kGroup, 128)));
+  const PackedMatrix ragged(store(at::randn({33, 256}), spec_of("int8", Granularity::kChannel, 0)));
+  const PackedMatrix narrow(store(at::randn({16, 256}), spec_of("int4", Granularity::kGroup, 64, false)));
+  const std::vector<std::vector<const PackedMatrix*>> lists = {
+      {&wide}, {&wide, &narrow}, {&narrow, &wide, &ragged}, {&ragged, &wide}, {&ragged, &ragged, &narrow}};
+  for (const std::int64_t tokens : {1, 40}) {
+    const QuantizedTokens x = quantize_tokens(at::randn({tokens, 256}));
+    for (const auto& list : lists) {
+      std::vector<at::Tensor> alone;
+      for (const PackedMatrix* matrix : list) alone.push_back(multiply(x, *matrix));
+      EXPECT_TRUE(at::equal(multiply(x, list), at::cat(alone, 1)))
+          << list.size() << " matrices, " << tokens << " tokens";
+    }
+  }
+  EXPECT_THROW(multiply(quantize_tokens(at::randn({1, 128})), {&wide, &ragged}), DataError);
+}
+
 // Every code at its largest against every value at its largest: no sum may saturate or overflow.
 TEST(PackedMatrix, IsExactAtTheLargestSums) {
   for (const std::string name : {"ternary", "int2", "int4", "int8"}) {

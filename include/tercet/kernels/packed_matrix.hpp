@@ -17,6 +17,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "tercet/quant/format.hpp"
 
@@ -99,5 +100,8 @@ QuantizedTokens quantize_tokens(const at::Tensor& x);  // where x is
 
 // float32 [tokens, rows], where both are; `set` is of the CPU. Throws DataError when the widths or the devices differ.
 at::Tensor multiply(const QuantizedTokens& x, const PackedMatrix& weight, InstructionSet set = best_instruction_set());
+// The same of several matrices, one or more, with their rows side by side: threads wake once for all of them.
+at::Tensor multiply(const QuantizedTokens& x, const std::vector<const PackedMatrix*>& weights,
+                    InstructionSet set = best_instruction_set());
 
 }  // namespace tercet
