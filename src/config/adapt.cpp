@@ -1,4 +1,6 @@
-// Defaults that depend on the size of the model, as the original system had them.
+// Defaults that depend on the size of the model, as the original system had them, or on another key.
+#include <algorithm>
+
 #include "tercet/config/job_config.hpp"
 
 namespace tercet {
@@ -25,6 +27,10 @@ const SizeCategory& category_of(std::int64_t parameters) {
   return kLarge;
 }
 
+bool is_written(const JobConfig& config, const char* key) {
+  return std::find(config.written.begin(), config.written.end(), key) != config.written.end();
+}
+
 }  // namespace
 
 std::string size_category(std::int64_t parameters) {
@@ -37,6 +43,11 @@ double compression_target(std::int64_t parameters) {
 void adapt_to_size(JobConfig& config, std::int64_t parameters) {
   const SizeCategory& category = category_of(parameters);
   if (!config.calibration.samples) config.calibration.samples = category.calibration_samples;
+  // What was asked for is what the result is judged by.
+  if (config.target.ratio > 0 && !is_written(config, "gates.compression.threshold"))
+    config.gates.compression.threshold = config.target.ratio;
+  if (config.target.perplexity_degradation > 0 && !is_written(config, "gates.perplexity.threshold"))
+    config.gates.perplexity.threshold = config.target.perplexity_degradation;
   // A written 0 asks for the target of the category in so many words.
   if (config.gates.compression.threshold == 0) config.gates.compression.threshold = category.compression_target;
 }

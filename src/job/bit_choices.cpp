@@ -9,6 +9,7 @@
 #include "layer_formats.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/text.hpp"
+#include "tercet/log/log.hpp"
 #include "tercet/quant/number_format.hpp"
 
 namespace tercet::job {
@@ -183,10 +184,42 @@ std::optional<std::uint64_t> byte_budget(const JobConfig& config, const Decoder&
   return artifact_bytes(unfilled_artifact(config, model, plan_storage(uniform, model.parameters()))).packed;
 }
 
+namespace {
+
+// A budget that holds the original as it is asks for nothing.
+void check_smaller_than(const JobConfig& config, const Decoder& model, const BitChoices& choices, std::uint64_t budget,
+                        std::uint64_t original_bytes) {
+  if (budget < original_bytes) return;
+  const auto largest = static_cast<double>(choices.largest_bytes());
+  const double ratio = baseline_bytes(config, model, original_bytes) / largest;
+  throw ConfigError(
+      target_text(config.target) + " is met by the original as it is: it has " + format_count(original_bytes) +
+          " bytes, and " + format_count(budget) + " are allowed",
+      "with the largest of allocation.formats the packed file has " + format_count(choices.largest_bytes()) + " bytes",
+      config.target.ratio > 0 ? "target.ratio: " + digits(std::ceil(ratio * 100) / 100) + " or more"
+                              : "target.size_mb: " + digits(std::floor(largest / 100) * 100 / kMegabyte) + " or less");
+}
+
+// What would be rejected when all is done is said before it begins.
+void warn_of_gate(const JobConfig& config, const Decoder& model, const BitChoices& choices, std::uint64_t budget,
+                  std::uint64_t original_bytes) {
+  const auto& gate = config.gates.compression;
+  const auto bytes = static_cast<double>(std::min(budget, choices.largest_bytes()));
+  const double ratio = baseline_bytes(config, model, original_bytes) / bytes;
+  if (gate.severity != "fail" || ratio >= gate.threshold) return;
+  log::warn(target_text(config.target) + " comes to 1/" + digits(ratio) + " of the bytes of the baseline, and " +
+            "gates.compression asks for 1/" + digits(gate.threshold) +
+            ": the result will be rejected. Lower gates.compression.threshold, or ask for a smaller file");
+}
+
+}  // namespace
+
 void check_budget(const JobConfig& config, const Decoder& model, const BitChoices& choices,
                   std::uint64_t original_bytes) {
   const std::optional<std::uint64_t> budget = byte_budget(config, model, original_bytes);
-  if (!budget || *budget >= choices.smallest_bytes()) return;
+  if (budget && config.target.like == "none") check_smaller_than(config, model, choices, *budget, original_bytes);
+  if (!budget) return;
+  if (*budget >= choices.smallest_bytes()) return warn_of_gate(config, model, choices, *budget, original_bytes);
   const auto smallest = static_cast<double>(choices.smallest_bytes());
   std::string works = "target.size_mb: " + digits(std::ceil(smallest / 100) * 100 / kMegabyte) + " works";
   if (config.target.ratio > 0) {

@@ -55,7 +55,8 @@ class BitChoices {
 // The most bytes that target.size_mb, ratio or like leave the packed file; nullopt: the target is another.
 // `original_bytes`: of the weight files.
 std::optional<std::uint64_t> byte_budget(const JobConfig& config, const Decoder& model, std::uint64_t original_bytes);
-// Throws ConfigError, with the nearest target that can be met, where no choice fits into the budget.
+// Throws ConfigError, with the nearest target that can be met, where no choice fits into the budget, and where the
+// original fits into it.
 void check_budget(const JobConfig& config, const Decoder& model, const BitChoices& choices,
                   std::uint64_t original_bytes);
 std::string target_text(const TargetSection& target);  // "target.size_mb: 1.8"

@@ -4,6 +4,7 @@
 #include "compress_job.hpp"
 #include "decoding.hpp"
 #include "export_settings.hpp"
+#include "model_fit.hpp"
 #include "tercet/base/hash.hpp"
 #include "tercet/base/text.hpp"
 #include "tercet/log/log.hpp"
@@ -22,6 +23,8 @@ void CompressJob::load_inputs() {
     check_positions(original_->decoder.config(), config_.data.sequence_length, "data.sequence_length");
     check_positions(original_->decoder.config(), config_.evaluation.sequence_length, "evaluation.sequence_length");
     check_sample_prompt(config_.report, *original_->tokenizer, original_->decoder.config());
+    check_fit(config_, original_->decoder.config());
+    adapt_to_size(config_, original_->decoder.parameter_count());
     if (is_progressive(config_)) return check_stages();
     storage_ = plan_storage(config_.quantization, original_->decoder.parameters());
     if (has_target(config_)) {  // exports are checked when the formats are chosen
@@ -31,7 +34,6 @@ void CompressJob::load_inputs() {
     }
   });
   const std::int64_t parameters = original_->decoder.parameter_count();
-  adapt_to_size(config_, parameters);
   model_hash_ = on_root(comm_, [&] {
     Sha256 hash;
     for (const auto& file : original_->weight_files) hash.update(sha256_file(file));
@@ -40,6 +42,8 @@ void CompressJob::load_inputs() {
   log::info("model: " + to_string(original_->decoder.config().family) + ", " +
             format_count(static_cast<std::uint64_t>(parameters)) + " parameters (" + size_category(parameters) + "), " +
             format_bytes(original_->weight_bytes));
+  if (is_progressive(config_)) return;
+  for (const std::string& note : fit_notes(config_, original_->decoder, storage_)) log::info(note);
 }
 
 void CompressJob::prepare_text() {

@@ -59,6 +59,8 @@ void add_pieces(const std::string& name, std::set<std::string>& pieces) {
   }
 }
 
+}  // namespace
+
 std::string near_names(const std::string& pattern, const std::vector<std::string>& matrices) {
   constexpr int kShown = 3;
   std::set<std::string> pieces;
@@ -73,7 +75,6 @@ std::string near_names(const std::string& pattern, const std::vector<std::string
   return text.empty() ? "names look like '" + matrices.back() + "'" : "near it are " + text;
 }
 
-// The multiple of 4 from 8 up that divides `width` and is nearest to `wanted`; 0: there is none.
 std::int64_t nearest_divisor(std::int64_t width, std::int64_t wanted) {
   std::int64_t nearest = 0;
   for (std::int64_t group = 8; group <= width; group += 4) {
@@ -81,8 +82,6 @@ std::int64_t nearest_divisor(std::int64_t width, std::int64_t wanted) {
   }
   return nearest;
 }
-
-}  // namespace
 
 bool is_table(Role role) {
   return role == Role::kEmbedding || role == Role::kHead;

@@ -27,6 +27,8 @@ bool is_table(Role role);  // embedding or head
 bool matches(const std::string& pattern, const std::string& name);
 // Whether `row` names this matrix. One without `match` and `role` names all matrices inside the blocks.
 bool names(const LayerFormat& row, const Parameter& parameter);
+// "near it are 'a', 'b'": those of `names` that a pattern which names none of them may have meant.
+std::string near_names(const std::string& pattern, const std::vector<std::string>& names);
 // Throws ConfigError, with the nearest names, for the first of `rows` that names no matrix. `key`: of the list.
 void check_names(const std::string& key, const std::vector<LayerFormat>& rows,
                  const std::vector<Parameter>& parameters);
@@ -34,6 +36,9 @@ void check_names(const std::string& key, const std::vector<LayerFormat>& rows,
 // Throws ConfigError, with a size that works, where a group does not divide the width of its matrix and must.
 // `formats` has an entry for each parameter.
 void check_groups(const std::vector<ChosenFormat>& formats, const std::vector<Parameter>& parameters);
+
+// The multiple of 4 from 8 up that divides `width` and is nearest to `wanted`; 0: there is none.
+std::int64_t nearest_divisor(std::int64_t width, std::int64_t wanted);
 
 std::vector<std::int64_t> output_first_shape(const Parameter& parameter);  // [out, in] of a matrix
 

@@ -4,6 +4,7 @@
 
 #include "decoding.hpp"
 #include "export_settings.hpp"
+#include "model_fit.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/base/file.hpp"
 #include "tercet/base/text.hpp"
@@ -63,9 +64,10 @@ void check_exports(const PlannedJob& job, const std::vector<ParameterPlan>& stor
     problems.push_back(refused);
 }
 
-void check_prompt(const PlannedJob& job, Texts& problems) {
+template <typename Check>
+void collect(Texts& problems, Check check) {
   try {
-    check_sample_prompt(job.config.report, *job.model.tokenizer, job.model.decoder.config());
+    check();
   } catch (const ConfigError& error) {
     problems.push_back(error.what());
   }
@@ -104,7 +106,9 @@ Texts setting_problems(const PlannedJob& job) {
   check_length(job, "evaluation.sequence_length", job.config.evaluation.sequence_length, problems);
   check_calibration(job, problems);
   check_training(job, problems);
-  check_prompt(job, problems);
+  const ModelConfig& model = job.model.decoder.config();
+  collect(problems, [&] { check_sample_prompt(job.config.report, *job.model.tokenizer, model); });
+  collect(problems, [&] { check_fit(job.config, model); });
   if (job.evaluation_tokens == 0) {
     problems.push_back("no text is held out to measure on; data.evaluation or data.held_out_fraction: 0.05 works");
   }
@@ -127,7 +131,7 @@ Texts resource_problems(const PlannedJob& job, const MemoryPlan& memory, const D
 
 Texts plan_notes(const PlannedJob& job, const std::vector<Sharing>& world, const MemoryPlan& memory,
                  const NodeLimits& node) {
-  Texts notes;
+  Texts notes = fit_notes(job.config, job.model.decoder, job.storage);
   for (const Sharing& share : world) {
     if (share.idle == 0 || share.items == 0) continue;
     notes.push_back(std::to_string(share.idle) + " of " + std::to_string(job.ranks) +

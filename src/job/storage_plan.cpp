@@ -35,8 +35,10 @@ void keep_skipped(const QuantizationSection& settings, const std::vector<Paramet
       used = true;
     }
     if (used) continue;
-    throw ConfigError("quantization.skip: '" + pattern + "' matches no parameter", "",
-                      "names look like '" + parameters.back().name + "'; '*' and '?' are wildcards");
+    std::vector<std::string> known;
+    for (const Parameter& parameter : parameters) known.push_back(parameter.name);
+    throw ConfigError("quantization.skip: '" + pattern + "' matches no parameter", near_names(pattern, known),
+                      "'*' and '?' are wildcards");
   }
   if (settings.format == "float16") return;  // a model that is meant to stay as it is
   for (std::size_t i = 0; i < parameters.size(); ++i) {

@@ -140,5 +140,25 @@ TEST(AdaptToSize, FillsOnlyWhatTheUserLeftOpen) {
   EXPECT_DOUBLE_EQ(written.gates.compression.threshold, 3.5);
 }
 
+TEST(AdaptToSize, JudgesAResultByTheRatioThatWasAskedFor) {
+  JobConfig config = load("", {"target.ratio=4"});
+  adapt_to_size(config, 1000);
+  EXPECT_DOUBLE_EQ(config.gates.compression.threshold, 4);
+  config = load("", {"target.ratio=4", "gates.compression.threshold=0"});
+  adapt_to_size(config, 1000);
+  EXPECT_DOUBLE_EQ(config.gates.compression.threshold, 6) << "0 asks for that of the size";
+}
+
+TEST(AdaptToSize, JudgesAResultByTheQualityThatWasAskedFor) {
+  const auto threshold = [](const std::vector<std::string>& settings) {
+    JobConfig config = load("", settings);
+    adapt_to_size(config, 1000);
+    return config.gates.perplexity.threshold;
+  };
+  EXPECT_DOUBLE_EQ(threshold({}), 0.1);
+  EXPECT_DOUBLE_EQ(threshold({"target.perplexity_degradation=0.02"}), 0.02);
+  EXPECT_DOUBLE_EQ(threshold({"target.perplexity_degradation=0.02", "gates.perplexity.threshold=0.1"}), 0.1);
+}
+
 }  // namespace
 }  // namespace tercet

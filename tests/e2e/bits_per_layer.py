@@ -102,6 +102,8 @@ def a_perplexity_is_reached_in_rounds(shop):
     check(1 <= len(rounds) <= 6, rounds)
     good = [each["bytes"] for each in rounds if each["measured_nll_growth"] <= 0.0198026]  # log 1.02
     check_equal(min(good), allocation["written_bytes"], "the smallest round that met the target")
+    gate = next(gate for gate in report["gates"] if gate["name"] == "perplexity")
+    check_equal(gate["threshold"], 0.02, "what the result is judged by")
     again = shop.folder / "quality-again"
     check_equal(compressed(shop, again.name, ranks=3, target__perplexity_degradation=0.02).json["provenance"]["allocation"],
                 allocation, "on three ranks")
@@ -113,6 +115,9 @@ def a_target_that_cannot_be_met_is_refused_with_one_that_can(shop):
         refused = shop.run(command, QUICK, *sets(**settings, target__size_mb=0.01)).must_end_with(64)
         check("target.size_mb: 0.01 cannot be met" in refused.err and " works" in refused.err, refused.err)
         check("==> calibrate" not in refused.err, "it began to work")
+        settings["output"] = shop.folder / "large"
+        easy = shop.run(command, QUICK, *sets(**settings, target__ratio=0.5)).must_end_with(64)
+        check("target.ratio: 0.5 is met by the original as it is" in easy.err and " or more" in easy.err, easy.err)
     coarse = "[{format: ternary, granularity: tensor}, {format: ternary, granularity: channel}]"
     refused = compressed(shop, "fine", code=64, target__perplexity_degradation=1e-9, allocation__formats=coarse,
                          quantization__solver="rounding", allocation__rounds=2)

@@ -162,17 +162,34 @@ TEST(ByteBudget, FollowsTheTarget) {
 }
 
 TEST(ByteBudget, ThatCannotBeMetIsRefusedWithOneThatCan) {
+  constexpr std::uint64_t kOriginalBytes = 1 << 30;
   JobConfig config = tiny_job();
   const Decoder model = tiny();
   for (const bool by_ratio : {false, true}) {
     config.target = by_ratio ? TargetSection{.ratio = 50} : TargetSection{.size_mb = 0.001};
-    const auto check = [&] { job::check_budget(config, model, job::BitChoices(config, model), 0); };
+    const auto check = [&] { job::check_budget(config, model, job::BitChoices(config, model), kOriginalBytes); };
     const std::string message = test::message_of<ConfigError>(check);
     const std::string key = by_ratio ? "target.ratio: " : "target.size_mb: ";
     EXPECT_MENTIONS(message, key + (by_ratio ? "50.0" : "0.001") + " cannot be met");
     const std::size_t at = message.rfind(key);
     const double works = std::stod(message.substr(at + key.size()));
     config.target = by_ratio ? TargetSection{.ratio = works} : TargetSection{.size_mb = works};
+    EXPECT_NO_THROW(check()) << message;
+  }
+}
+
+TEST(ByteBudget, ThatTheOriginalMeetsIsRefusedWithOneThatAsksForSomething) {
+  JobConfig config = tiny_job();
+  const Decoder model = tiny();
+  const auto original = static_cast<std::uint64_t>(4 * model.parameter_count());
+  for (const TargetSection& target : {TargetSection{.size_mb = 50}, TargetSection{.ratio = 1}}) {
+    config.target = target;
+    const auto check = [&] { job::check_budget(config, model, job::BitChoices(config, model), original); };
+    const std::string message = test::message_of<ConfigError>(check);
+    EXPECT_MENTIONS(message, "is met by the original as it is");
+    const std::string key = target.ratio > 0 ? "target.ratio: " : "target.size_mb: ";
+    const double works = std::stod(message.substr(message.rfind(key) + key.size()));
+    config.target = target.ratio > 0 ? TargetSection{.ratio = works} : TargetSection{.size_mb = works};
     EXPECT_NO_THROW(check()) << message;
   }
 }

@@ -123,6 +123,10 @@ TEST(StoragePlan, NamesTheNearestLayersForARowThatNamesNone) {
   EXPECT_MENTIONS(refused({.match = "model.layers.7.*", .format = "int4"}), "near it are 'model.layers.");
   EXPECT_MENTIONS(refused({.role = "query", .format = "int4"}), "it has down, up");
   EXPECT_MENTIONS(refused({.match = "*up_proj*", .role = "down", .format = "int4"}), "of the role 'down'");
+  settings.layers.clear();
+  settings.skip = {"*.down_prj.*"};
+  EXPECT_MENTIONS(test::message_of<ConfigError>([&] { job::plan_storage(settings, layers); }),
+                  "'*.down_prj.*' matches no parameter (near it are 'model.layers.0.mlp.down_proj.weight'");
 }
 
 TEST(StoragePlan, SaysWhichRowHasAGroupThatDoesNotDivideTheWidth) {
