@@ -196,7 +196,7 @@ class CompressedTensorsExport : public ExportFormat {
     write_hf_frame(to, config, model.config, settings.model_folder, settings.tokenizer_folder);
     DeferredTensors deferred;
     const NamedTensors tensors = weights(model, deferred);
-    write_hf_weights(to, tensors, deferred, settings.shard_bytes);
+    write_hf_weights(to, tensors, deferred, settings.shard_bytes, exported_provenance(model, settings.packed_sha256));
   }
 
  private:

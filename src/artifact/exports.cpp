@@ -49,7 +49,7 @@ void write_hf_folder(const fs::path& folder, const PackedModel& model, const fs:
                      const fs::path& tokenizer_folder, std::uint64_t shard_bytes) {
   write_hf_frame(folder, hf_config(model.config, "float16"), model.config, model_folder, tokenizer_folder);
   const Dequantized dequantized(model);
-  write_hf_weights(folder, dequantized.tensors, dequantized.values, shard_bytes);
+  write_hf_weights(folder, dequantized.tensors, dequantized.values, shard_bytes, exported_provenance(model, ""));
 }
 
 }  // namespace tercet

@@ -7,6 +7,7 @@
 #include "gguf_blocks.hpp"
 #include "gguf_file.hpp"
 #include "gguf_model.hpp"
+#include "hf_files.hpp"
 #include "model_parts.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/quant/number_format.hpp"
@@ -168,6 +169,7 @@ class GgufExport : public ExportFormat {
     file.set("general.file_type", file_type(model, trits));
     file.set("general.quantization_version", std::uint32_t{2});
     file.set("tercet.choice", choice(model, settings));
+    for (const auto& [key, value] : exported_provenance(model, settings.packed_sha256)) file.set(key, value);
     add_tokenizer(model, settings.tokenizer_folder, file);
     add_tensors(model, trits, file);
     write_gguf(to, file);

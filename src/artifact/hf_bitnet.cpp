@@ -92,7 +92,7 @@ class HfBitnetExport : public ExportFormat {
     write_hf_frame(to, bitnet_config(model), model.config, settings.model_folder, settings.tokenizer_folder);
     DeferredTensors deferred;
     const NamedTensors tensors = weights(model, deferred);
-    write_hf_weights(to, tensors, deferred, settings.shard_bytes);
+    write_hf_weights(to, tensors, deferred, settings.shard_bytes, exported_provenance(model, settings.packed_sha256));
   }
 
  private:

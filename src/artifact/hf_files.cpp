@@ -70,14 +70,14 @@ std::vector<std::string> modules_left_alone(const PackedModel& model) {
 }
 
 void write_hf_weights(const fs::path& folder, const NamedTensors& tensors, const DeferredTensors& deferred,
-                      std::uint64_t shard_bytes) {
+                      std::uint64_t shard_bytes, const std::map<std::string, std::string>& metadata) {
   const std::vector<NamedTensors> parts = cut_by_bytes(tensors, shard_bytes);
-  if (parts.size() == 1) return write_safetensors(folder / "model.safetensors", tensors, {}, deferred);
+  if (parts.size() == 1) return write_safetensors(folder / "model.safetensors", tensors, metadata, deferred);
   ordered_json index{{"metadata", {{"total_size", 0}}}, {"weight_map", ordered_json::object()}};
   std::uint64_t total = 0;
   for (std::size_t i = 0; i < parts.size(); ++i) {
     const std::string name = shard_name(i, parts.size());
-    write_safetensors(folder / name, parts[i], {}, deferred);
+    write_safetensors(folder / name, parts[i], metadata, deferred);
     for (const auto& [tensor, value] : parts[i]) {
       index["weight_map"][tensor] = name;
       total += value.nbytes();
@@ -85,6 +85,16 @@ void write_hf_weights(const fs::path& folder, const NamedTensors& tensors, const
   }
   index["metadata"]["total_size"] = total;
   write_file_atomically(folder / "model.safetensors.index.json", index.dump(2) + "\n");
+}
+
+std::map<std::string, std::string> exported_provenance(const PackedModel& model, const std::string& packed_sha256) {
+  std::map<std::string, std::string> metadata;
+  for (const char* key : {"model_sha256", "config_fingerprint"}) {
+    const auto found = model.provenance.find(key);
+    if (found != model.provenance.end() && found->is_string()) metadata[std::string("tercet.") + key] = *found;
+  }
+  if (!packed_sha256.empty()) metadata["tercet.packed_sha256"] = packed_sha256;
+  return metadata;
 }
 
 void write_hf_frame(const fs::path& folder, const ordered_json& config, const ModelConfig& model,

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -23,7 +24,11 @@ std::vector<std::string> modules_left_alone(const PackedModel& model);
 // model.safetensors, or, beyond `shard_bytes`, shards in the order of the tensors and their index. A tensor is in one
 // shard, however large.
 void write_hf_weights(const std::filesystem::path& folder, const NamedTensors& tensors, const DeferredTensors& deferred,
-                      std::uint64_t shard_bytes);
+                      std::uint64_t shard_bytes, const std::map<std::string, std::string>& metadata = {});
+
+// What of the packed file's provenance goes into files for other programs: model_sha256 and config_fingerprint, where
+// it has them, and the hash of the packed file itself, unless that is empty.
+std::map<std::string, std::string> exported_provenance(const PackedModel& model, const std::string& packed_sha256);
 
 // Makes the folder with config.json, generation_config.json and the tokenizer's files.
 void write_hf_frame(const std::filesystem::path& folder, const nlohmann::ordered_json& config, const ModelConfig& model,

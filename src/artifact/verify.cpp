@@ -112,8 +112,19 @@ std::vector<std::string> files_to_list(const fs::path& folder) {
   return names;
 }
 
+// Of everything in the metadata but the sum itself, as compact JSON with sorted keys.
+void check_own_sum(nlohmann::json metadata, Findings& findings) {
+  constexpr const char* kSum = "metadata_sha256";
+  const nlohmann::json given = metadata.value(kSum, nlohmann::json());
+  metadata.erase(kSum);
+  if (given != sha256_hex(std::string_view(metadata.dump()))) {
+    findings.push_back(std::string(kMetadata) + " was changed: its " + kSum + " is not that of its content");
+  }
+}
+
 void check_hashes(const fs::path& folder, Findings& findings) {
   const auto metadata = parse_json_object(read_file(folder / kMetadata, kMaxMetadataBytes), kMetadata);
+  check_own_sum(metadata, findings);
   const auto files = metadata.find("files");
   if (files == metadata.end() || !files->is_object()) {
     findings.push_back(std::string(kMetadata) + " has no list of files with their SHA-256");
@@ -151,7 +162,7 @@ void check_contents(const fs::path& folder, Findings& findings) {
   const ModelConfig exported = read_model_config(folder / kFolder);
   if (exported.family != model.config.family || exported.vocab_size != model.config.vocab_size ||
       exported.tied_head != model.config.tied_head) {
-    findings.push_back("hf/config.json describes another model than the packed one");
+    findings.emplace_back("hf/config.json describes another model than the packed one");
   }
 }
 

@@ -304,6 +304,9 @@ const Row<JobConfig> kJobRows[] = {
   {"distributed.bucket_mb", TERCET_AT(distributed.bucket_mb), "MB", above(0), kNone,
    "Size of the gradient buckets that are summed while the backward pass still runs."},
 
+  {"kernels.instruction_set", TERCET_AT(kernels.instruction_set), "", one_of("auto | portable | avx2 | avx512"), kNone,
+   "What the processor multiplies packed weights with, the same bits with each; `auto`: the best that it has; `avx512`: with VNNI. One that it lacks is refused."},
+
   {"watchdog.timeout_s", TERCET_AT(watchdog.timeout_s), "s", between(5, 86400), kNone,
    "How long a rank may give no sign of life, unless it waits for others, before all ranks are ended."},
 
@@ -410,6 +413,7 @@ constexpr SectionRow kSections[] = {
     {"export", "Files for other programs, each checked by a reader of its own."},
     {"report", "What the report shows besides figures."},
     {"distributed", "Ranks and devices."},
+    {"kernels", "How packed weights are multiplied on processors."},
     {"watchdog", "What ends a job that hangs."},
     {"checkpoint", "Saved training states, from which a stopped job goes on."},
     {"log", "What is written while the job runs."},

@@ -56,25 +56,27 @@ class Text {
   std::size_t begin_ = 0, given_ = 0;  // bytes: of the prompt, and of what was given out
 };
 
-std::int64_t room_after(const Generated& result, const Decoder& model) {
-  const auto length = static_cast<std::int64_t>(result.prompt.size());
-  if (length == 0) throw DataError("the prompt holds no token", "", "give some text to go on from");
-  if (length >= model.config().max_positions) {
-    throw DataError("the prompt has " + std::to_string(length) + " tokens",
-                    "the model knows " + std::to_string(model.config().max_positions) + " positions", "shorten it");
-  }
-  return model.config().max_positions - length;
-}
-
 }  // namespace
+
+std::vector<std::int32_t> prompt_ids(const Tokenizer& tokenizer, const std::string& prompt, const ModelConfig& config) {
+  if (first_invalid_utf8(prompt) != std::string::npos) throw DataError("the prompt is not UTF-8");
+  std::vector<std::int32_t> ids;
+  tokenizer.encode(prompt, ids);
+  if (ids.empty()) throw DataError("the prompt holds no token", "", "give some text to go on from");
+  if (static_cast<std::int64_t>(ids.size()) >= config.max_positions) {
+    throw DataError("the prompt has " + std::to_string(ids.size()) + " tokens",
+                    "the model knows " + std::to_string(config.max_positions) + " positions", "shorten it");
+  }
+  return ids;
+}
 
 Generated generate(const Decoder& model, const Tokenizer& tokenizer, const std::string& prompt,
                    const GenerationOptions& options, const std::function<void(std::string_view piece)>& piece) {
   Generated result;
-  if (first_invalid_utf8(prompt) != std::string::npos) throw DataError("the prompt is not UTF-8");
-  tokenizer.encode(prompt, result.prompt);
-  const std::int64_t wanted = std::min(options.tokens, room_after(result, model));
-  KeyValueCache cache(model.config(), static_cast<std::int64_t>(result.prompt.size()) + wanted, model.device().str());
+  result.prompt = prompt_ids(tokenizer, prompt, model.config());
+  const auto length = static_cast<std::int64_t>(result.prompt.size());
+  const std::int64_t wanted = std::min(options.tokens, model.config().max_positions - length);
+  KeyValueCache cache(model.config(), length + wanted, model.device().str());
   Text text(tokenizer, result.prompt, piece);
   auto begin = Clock::now();
   at::Tensor logits = model.next_logits(as_batch(result.prompt, model.device()), cache);

@@ -89,7 +89,7 @@ CommandResult bench(Runtime& runtime, const BenchRequest& request) {
         measure_speed(models, {request.prompt_tokens, request.new_tokens, request.repetitions});
     nlohmann::json result{{"device", runtime.device()},
                           {"threads", at::get_num_threads()},
-                          {"instruction_set", to_string(best_instruction_set())},
+                          {"instruction_set", to_string(used_instruction_set())},
                           {"read_bytes_per_second", memory.read_bytes_per_s},
                           {"last_level_cache_bytes", memory.last_level_cache},
                           {"prompt_tokens", request.prompt_tokens},

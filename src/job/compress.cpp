@@ -165,7 +165,10 @@ void CompressJob::record_ranks() {
 }  // namespace job
 
 CommandResult compress(Runtime& runtime, Communicator& comm, JobConfig config) {
-  on_every_rank(comm, [&] { require_keys(config, {"model.path", "output", "data.sources"}); });
+  on_every_rank(comm, [&] {
+    require_keys(config, {"model.path", "output", "data.sources"});
+    use_instruction_set(config.kernels.instruction_set);
+  });
   catch_stop_signals();
   job::CompressJob job(runtime, comm, std::move(config));
   try {

@@ -13,6 +13,7 @@
 #include "tercet/base/text.hpp"
 #include "tercet/log/log.hpp"
 #include "tercet/model_io/torch_file.hpp"
+#include "tercet/report/metadata.hpp"
 #include "tercet/report/report.hpp"
 #include "tercet/train/spill.hpp"
 #include "trit_counts.hpp"
@@ -174,7 +175,7 @@ void CompressJob::measure_packed() {
 void CompressJob::check_handoff() {
   const std::string findings = on_root(comm_, [&] {
     const fs::path folder = directory_.staged();
-    write_file_atomically(folder / kMetadataFile, metadata({}).dump(2) + "\n");
+    write_file_atomically(folder / kMetadataFile, metadata_text(metadata({})));
     std::vector<std::string> problems = verify_artifacts(folder);
     try {
       const LoadedModel next = load_model(folder / "hf", {}, "cpu", WeightForm::kDense, residence());

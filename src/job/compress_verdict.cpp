@@ -212,7 +212,7 @@ void CompressJob::judge() {
     outcome.seconds = training_->seconds;
   }
   on_root(comm_, [&] {
-    write_file_atomically(directory_.staged() / kMetadataFile, metadata(verdict).dump(2) + "\n");
+    write_file_atomically(directory_.staged() / kMetadataFile, metadata_text(metadata(verdict)));
     return std::string();
   });
   if (!may_have_several_rounds(asked_)) {
@@ -237,7 +237,7 @@ void CompressJob::record_kept(const RoundOutcome& kept) {
     const fs::path file = directory_.of_kept(kept.round.name, kept.passed()) / kMetadataFile;
     nlohmann::json metadata = parse_json_object(read_file(file), file.string());
     metadata["rounds"] = rounds_said_;
-    write_file_atomically(file, metadata.dump(2) + "\n");
+    write_file_atomically(file, metadata_text(metadata));
     return std::string();
   });
 }

@@ -58,7 +58,7 @@ DecodeSpeed measure_decode_speed(const Decoder& packed, const Decoder& original,
   result.new_tokens = options.new_tokens;
   result.device = packed.device().str();
   result.processor = lossy_utf8(processor_name(result.device));
-  result.instruction_set = to_string(best_instruction_set());
+  result.instruction_set = to_string(used_instruction_set());
   result.threads = at::get_num_threads();
   result.last_level_cache = last_level_cache(result.device);
   return result;

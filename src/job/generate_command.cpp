@@ -36,7 +36,11 @@ GenerationOptions options_of(const GenerateRequest& request) {
 CommandResult generate_text(Runtime& runtime, const GenerateRequest& request) {
   const std::string answer = on_root(runtime.control(), [&] {
     const WeightForm form = request.weights == "dense" ? WeightForm::kDense : WeightForm::kPacked;
-    const job::LoadedModel model = job::load_model(request.model, request.tokenizer, runtime.device(), form);
+    const auto check_prompt = [&](const ModelConfig& config, const Tokenizer& tokenizer) {
+      prompt_ids(tokenizer, request.prompt, config);
+    };
+    const job::LoadedModel model =
+        job::load_model(request.model, request.tokenizer, runtime.device(), form, Residence::kResident, check_prompt);
     const auto show = [](std::string_view piece) { std::cout << printable(piece, piece.size()) << std::flush; };
     if (request.stream) show(request.prompt);
     const Generated result = request.stream

@@ -5,11 +5,17 @@
 #include "tercet/artifact/kernel_file.hpp"
 #include "tercet/artifact/packed_model.hpp"
 #include "tercet/base/error.hpp"
+#include "tercet/base/file.hpp"
+#include "tercet/base/hash.hpp"
+#include "tercet/base/strict_json.hpp"
+#include "tercet/model_io/torch_file.hpp"
 #include "tercet/quant/format.hpp"
 
 namespace tercet::job {
 namespace fs = std::filesystem;
 namespace {
+
+constexpr std::uintmax_t kMaxMetadataBytes = 256 << 20;
 
 void check_vocabulary(const Tokenizer& tokenizer, const ModelConfig& config, const fs::path& folder) {
   if (tokenizer.vocab_size() <= config.vocab_size) return;
@@ -27,16 +33,39 @@ std::string hint_at(const fs::path& path) {
              : "";
 }
 
+ModelConfig config_at(const ModelLocation& location) {
+  return location.kind == ModelKind::kHuggingFace
+             ? read_model_config(location.weights)
+             : read_packed_model(location.weights, PackedCheck::kAllButCodes).config;
+}
+
 LoadedModel load_hugging_face(const ModelLocation& location, const std::string& device, Residence residence) {
   const ModelConfig config = read_model_config(location.weights);
   const std::shared_ptr<const WeightSource> weights = open_weights(location.weights);
   return {location, Decoder::load(config, weights, device, residence), nullptr, weights->bytes(), weights->files()};
 }
 
+// Codes take any bits without complaint: a damaged or exchanged file would compute something else. So files that lie
+// beside the metadata they were published with must be those; a packed file alone has the sums of its archive.
+void check_undamaged(const fs::path& packed, bool with_kernels) {
+  const fs::path metadata = packed.parent_path() / kMetadataFile;
+  if (!fs::exists(metadata)) return check_torch_file(packed);
+  const auto text = read_file(metadata, kMaxMetadataBytes);
+  const nlohmann::json files = parse_json_object(text, metadata.string()).value("files", nlohmann::json::object());
+  for (const fs::path& file : {packed, packed.parent_path() / KernelFile::kName}) {
+    const auto listed = files.find(file.filename().string());
+    if (listed == files.end() || (file != packed && !with_kernels) || *listed == sha256_file(file)) continue;
+    throw DataError("'" + file.string() + "' is not the file that " + kMetadataFile + " was written with",
+                    "its SHA-256 is another: it is damaged, or was exchanged",
+                    "tercet verify looks at every artifact; take the folder from where it was published");
+  }
+}
+
 // A kernel file beside the packed one says by its hash that the packed one was looked at before.
 LoadedModel load_packed(const ModelLocation& location, const std::string& device, WeightForm form,
                         Residence residence) {
   const auto kernels = form == WeightForm::kDense ? nullptr : KernelFile::beside(location.weights);
+  check_undamaged(location.weights, kernels != nullptr);
   const PackedModel packed =
       read_packed_model(location.weights, kernels ? PackedCheck::kAllButCodes : PackedCheck::kAll);
   std::vector<StoredParameter> parameters;
@@ -67,13 +96,16 @@ ModelLocation locate_model(const fs::path& path) {
 }
 
 LoadedModel load_model(const fs::path& path, const fs::path& tokenizer, const std::string& device, WeightForm form,
-                       Residence residence) {
-  const ModelLocation location = locate_model(path);
+                       Residence residence, const ModelCheck& check) {
+  ModelLocation location = locate_model(path);
+  if (!tokenizer.empty()) location.tokenizer = tokenizer;
+  const ModelConfig config = config_at(location);
+  std::unique_ptr<Tokenizer> text = open_tokenizer(location.tokenizer);
+  check_vocabulary(*text, config, location.tokenizer);
+  if (check) check(config, *text);
   LoadedModel model = location.kind == ModelKind::kHuggingFace ? load_hugging_face(location, device, residence)
                                                                : load_packed(location, device, form, residence);
-  if (!tokenizer.empty()) model.location.tokenizer = tokenizer;
-  model.tokenizer = open_tokenizer(model.location.tokenizer);
-  check_vocabulary(*model.tokenizer, model.decoder.config(), model.location.tokenizer);
+  model.tokenizer = std::move(text);
   return model;
 }
 

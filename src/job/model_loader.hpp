@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -32,12 +33,16 @@ struct LoadedModel {
   std::vector<std::filesystem::path> weight_files;
 };
 
+// What else must hold of a model; throws where it does not.
+using ModelCheck = std::function<void(const ModelConfig&, const Tokenizer&)>;
+
 // Not collective: every rank reads. `tokenizer` empty: the model's own. Checks that every token id is inside the
-// model's vocabulary. `form` is for artifacts; those of weights
-// alone (activation_bits 16) are dense whatever it says. Throws DataError or StoreError.
+// model's vocabulary, and `check`, before it reads the weights. `form` is for artifacts; those of weights alone
+// (activation_bits 16) are dense whatever it says. Throws DataError or StoreError, also where an artifact is not what
+// its metadata, or the sums of the packed file, say.
 LoadedModel load_model(const std::filesystem::path& path, const std::filesystem::path& tokenizer,
                        const std::string& device, WeightForm form = WeightForm::kDense,
-                       Residence residence = Residence::kResident);
+                       Residence residence = Residence::kResident, const ModelCheck& check = {});
 
 // Throws ConfigError when sequences of `length` do not fit the model's positions; `key` is the setting to blame.
 void check_positions(const ModelConfig& config, std::int64_t length, const std::string& key);

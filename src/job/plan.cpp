@@ -32,6 +32,7 @@ CommandResult plan(Runtime& runtime, Communicator& comm, JobConfig config, const
   job::Plan result;
   on_every_rank(comm, [&] {
     require_keys(config, {"model.path", "output", "data.sources"});
+    if (request.world_size == 0) instruction_set(config.kernels.instruction_set);  // else other machines are meant
     planned.emplace(job::plan_job(config, runtime.device(), ranks));
     job::refuse_if_any(*planned, job::setting_problems(*planned));
     result.node = node_limits(request, ranks, comm.size(), sharing_now);

@@ -1,3 +1,5 @@
+#include <atomic>
+
 #include "kernels/kernels.hpp"
 #include "tercet/base/error.hpp"
 #include "tercet/kernels/packed_matrix.hpp"
@@ -17,6 +19,11 @@ bool processor_has(InstructionSet set) {
   }
 #endif
   return set == InstructionSet::kPortable;
+}
+
+std::atomic<InstructionSet>& chosen() {
+  static std::atomic<InstructionSet> set{best_instruction_set()};
+  return set;
 }
 
 }  // namespace
@@ -41,6 +48,14 @@ InstructionSet instruction_set(const std::string& name) {
                       "write auto");
   }
   throw ConfigError("there is no instruction set '" + name + "'", "", "it is auto, portable, avx2 or avx512");
+}
+
+void use_instruction_set(const std::string& name) {
+  chosen() = instruction_set(name);
+}
+
+InstructionSet used_instruction_set() {
+  return chosen();
 }
 
 }  // namespace tercet

@@ -4,8 +4,10 @@
 #include <ATen/ops/from_blob.h>
 #include <c10/util/Exception.h>
 #include <caffe2/serialize/inline_container.h>
+#include <zlib.h>
 
 #include <cstring>
+#include <optional>
 
 #include "dtype.hpp"
 #include "tercet/base/error.hpp"
@@ -21,7 +23,11 @@ constexpr std::uint64_t kAlwaysUnpacked = 64 << 20;
 constexpr std::uint64_t kMaxPadding = 4096;  // bytes of a record that belong to no element
 constexpr std::string_view kZipMagic = "PK\x03\x04";
 constexpr std::size_t kLocalHeaderBytes = 30;
-constexpr std::size_t kMethodOffset = 8;  // of the compression method in a local header (APPNOTE 4.3.7)
+// Of fields of a local header (APPNOTE 4.3.7). With this flag the sum is not there, but in a descriptor behind the
+// record (4.3.9), which most writers begin with a signature.
+constexpr std::size_t kFlagsOffset = 6, kMethodOffset = 8, kSumOffset = 14;
+constexpr std::uint16_t kSumFollows = 1 << 3;
+constexpr std::uint32_t kDescriptor = 0x08074b50;
 
 std::string convert_hint(const std::string& file) {
   return "convert it with: python3 -c \"import torch; torch.save(torch.load('" + file + "'), '" + file +
@@ -34,12 +40,28 @@ std::string first_line(const c10::Error& error) {
   return text.substr(0, text.find('\n'));
 }
 
+template <typename Number>
+Number field(std::span<const std::byte> file, std::uint64_t offset) {
+  Number value;
+  std::memcpy(&value, file.data() + offset, sizeof(value));
+  return value;
+}
+
 // Whether the record whose local header is at `offset` lies in the file as it is.
 bool stored_plainly(std::span<const std::byte> file, std::uint64_t offset) {
   if (file.size() < kLocalHeaderBytes || offset > file.size() - kLocalHeaderBytes) return false;
-  std::uint16_t method = 1;
-  std::memcpy(&method, file.data() + offset + kMethodOffset, sizeof(method));
-  return std::memcmp(file.data() + offset, kZipMagic.data(), kZipMagic.size()) == 0 && method == 0;
+  return std::memcmp(file.data() + offset, kZipMagic.data(), kZipMagic.size()) == 0 &&
+         field<std::uint16_t>(file, offset + kMethodOffset) == 0;
+}
+
+// CRC-32 that the archive gives for a record; nullopt: it leads past the end of the file. LibTorch's own reader does
+// not look at it.
+std::optional<std::uint32_t> sum_of_record(std::span<const std::byte> file, std::uint64_t header, std::uint64_t end) {
+  if ((field<std::uint16_t>(file, header + kFlagsOffset) & kSumFollows) == 0)
+    return field<std::uint32_t>(file, header + kSumOffset);
+  if (file.size() < 8 || end > file.size() - 8) return std::nullopt;
+  const auto first = field<std::uint32_t>(file, end);
+  return first == kDescriptor ? field<std::uint32_t>(file, end + 4) : first;
 }
 
 }  // namespace
@@ -74,6 +96,20 @@ void TorchArchive::check_kind() const {
   }
   throw DataError("'" + where() + "' is not a PyTorch file", "it does not start as a zip archive",
                   "it may be cut off, or a git-lfs pointer");
+}
+
+void TorchArchive::check_sums() {
+  const auto file = mapping_->bytes();
+  for (const std::string& record : reader_->getAllRecords()) {
+    const std::uint64_t header = reader_->getRecordHeaderOffset(record);
+    if (!stored_plainly(file, header)) continue;  // unpacking would fail
+    const std::uint64_t begin = reader_->getRecordOffset(record), size = reader_->getRecordSize(record);
+    const bool inside = begin <= file.size() && size <= file.size() - begin;
+    const auto* bytes = reinterpret_cast<const Bytef*>(file.data() + begin);
+    if (inside && sum_of_record(file, header, begin + size) == crc32_z(0, bytes, size)) continue;
+    throw DataError("record '" + record + "' of '" + where() + "' is damaged",
+                    "its bytes have another CRC-32 than the archive gives", "take the file from where it came");
+  }
 }
 
 std::string TorchArchive::record_text(const std::string& name, std::uint64_t limit) {

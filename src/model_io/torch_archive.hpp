@@ -27,6 +27,9 @@ class TorchArchive {
   std::string pickle() const { return pickle_; }
   // The storage of record data/<key>: 1-D, `elements` of `type`. The same key gives views of the same memory.
   at::Tensor storage(const std::string& key, c10::ScalarType type, std::int64_t elements);
+  // Throws DataError where the bytes of a record have another CRC-32 than the zip archive gives; what is mapped is not
+  // looked at otherwise.
+  void check_sums();
   std::string where() const { return mapping_->path().string(); }
 
  private:

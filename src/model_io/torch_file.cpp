@@ -16,6 +16,10 @@ TorchValue read_torch_file(const std::filesystem::path& file) {
   return reader.read();
 }
 
+void check_torch_file(const std::filesystem::path& file) {
+  TorchArchive(file).check_sums();
+}
+
 const TorchValue& torch_entry(const TorchDict& dict, const std::string& key, const std::string& where) {
   for (const auto& [name, value] : dict) {
     if (name == key) return value;

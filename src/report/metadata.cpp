@@ -182,4 +182,11 @@ json compression_metadata(const MetadataInput& input) {
           {"files", input.files}};
 }
 
+std::string metadata_text(json metadata) {
+  constexpr const char* kSum = "metadata_sha256";
+  metadata.erase(kSum);
+  metadata[kSum] = sha256_hex(std::string_view(metadata.dump()));
+  return metadata.dump(2) + "\n";
+}
+
 }  // namespace tercet

@@ -112,7 +112,9 @@ void write_metadata(const std::filesystem::path& folder) {
     const std::string name = entry.path().lexically_relative(folder).generic_string();
     if (entry.is_regular_file() && name != "compression_metadata.json") files[name] = sha256_file(entry.path());
   }
-  write_file_atomically(folder / "compression_metadata.json", nlohmann::json{{"files", files}}.dump());
+  nlohmann::json metadata{{"files", files}};
+  metadata["metadata_sha256"] = sha256_hex(std::string_view(metadata.dump()));
+  write_file_atomically(folder / "compression_metadata.json", metadata.dump());
 }
 
 void write_artifacts(const std::filesystem::path& folder, const PackedModel& model) {

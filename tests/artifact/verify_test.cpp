@@ -96,6 +96,17 @@ TEST_F(VerifyArtifacts, FindsFilesThatAreNotTheListedOnes) {
   EXPECT_MENTIONS(findings(), "JSON");
 }
 
+TEST_F(VerifyArtifacts, FindsMetadataThatWasChanged) {
+  const std::filesystem::path file = folder_ / "compression_metadata.json";
+  nlohmann::json metadata = nlohmann::json::parse(read_file(file));
+  metadata["success"] = true;
+  write_file_atomically(file, metadata.dump());
+  EXPECT_MENTIONS(findings(), "compression_metadata.json was changed");
+  metadata.erase("metadata_sha256");
+  write_file_atomically(file, metadata.dump());
+  EXPECT_MENTIONS(findings(), "compression_metadata.json was changed");
+}
+
 TEST_F(VerifyArtifacts, FindsFilesThatCannotBeRead) {
   std::filesystem::resize_file(folder_ / "bitnet_quantized_model.pt", 100);
   EXPECT_MENTIONS(findings(), "bitnet_quantized_model.pt");

@@ -1,6 +1,7 @@
 """The commands that look at models, artifacts and runs: what they say, and what they say of the wrong thing."""
 
 import json
+import zipfile
 
 from driving import DEQUANTIZED, PACKED, QUICK, check, check_close, check_equal, main, sets
 
@@ -136,10 +137,64 @@ def a_kernel_file_is_mapped_only_where_it_belongs(shop):
     file.write_bytes(whole)
     other = rounded(shop) / "artifacts" / PACKED
     (artifacts / PACKED).write_bytes(other.read_bytes())
+    must_fail(shop, 65, (artifacts / PACKED, "SHA-256"), *text)
+    metadata = (artifacts / "compression_metadata.json").rename(run / "metadata.json")  # as if taken away alone
     stale = shop.run(*text, ranks=0).must_end_with(0)
     check("another packed file" in stale.err and str(file) in stale.err, f"no warning: {stale.err}")
+    metadata.rename(artifacts / "compression_metadata.json")
     found = shop.run("verify", run, ranks=0).must_end_with(65)
     check("kernels.safetensors: it was made of another packed file" in found.out, found.out)
+
+
+def exchanged(file, one, other):
+    """The file with the bytes of two records of a zip archive in each other's place."""
+    with zipfile.ZipFile(file) as archive:
+        one, other = archive.read(one), archive.read(other)
+    whole = file.read_bytes()
+    check(len(one) == len(other) and one != other, "records that cannot be exchanged")
+    first, second = whole.index(one), whole.index(other)
+    changed = bytearray(whole)
+    changed[first:first + len(one)], changed[second:second + len(one)] = other, one
+    return bytes(changed)
+
+
+def a_damaged_artifact_computes_nothing(shop):
+    run = shop.folder / "damaged"
+    shop.run(*shop.quick("damaged", training__enabled="false", export__formats="[kernels]")).must_end_with(0)
+    packed, kernels = run / "artifacts" / PACKED, run / "artifacts" / "kernels.safetensors"
+    text = ("--prompt", "import email", "--tokens", 2, "--json")
+    whole = kernels.read_bytes()
+    kernels.write_bytes(whole[:-100] + bytes([whole[-100] ^ 1]) + whole[-99:])
+    must_fail(shop, 65, (kernels, "SHA-256"), "generate", run, *text)
+    shop.run("generate", run, *text, "--weights", "dense", ranks=0).must_end_with(0)  # does not look at that file
+    kernels.write_bytes(whole)
+    with zipfile.ZipFile(packed) as archive:
+        sizes = {}
+        for record in archive.infolist():
+            sizes.setdefault((record.file_size, "/data/" in record.filename), []).append(record.filename)
+    alike = max((names for (size, data), names in sizes.items() if data), key=lambda names: (len(names) > 1, len(names)))
+    alone = shop.folder / "alone.pt"
+    alone.write_bytes(exchanged(packed, *alike[:2]))
+    tokenizer = ("--tokenizer", run / "artifacts" / "tokenizer")
+    must_fail(shop, 65, (alone, "CRC-32"), "generate", alone, *tokenizer, *text)
+    alone.write_bytes(packed.read_bytes())
+    shop.run("generate", alone, *tokenizer, *text, ranks=0).must_end_with(0)
+
+
+def an_instruction_set_is_chosen_and_a_lacking_one_refused(shop):
+    for name in ("portable", "avx2"):
+        ran = shop.run(*shop.quick(name, training__enabled="false", kernels__instruction_set=name), ranks=1)
+        if ran.code == 64:  # a processor without
+            check(f"this processor has no {name}" in ran.err and not (shop.folder / name).exists(), ran.err)
+            continue
+        metadata = (shop.folder / name / "artifacts" / "compression_metadata.json").read_text(encoding="utf-8")
+        check_equal(json.loads(metadata)["speed"]["instruction_set"], name, "what was multiplied with")
+    must_fail(shop, 64, ("kernels.instruction_set", "avx1024"),
+              *shop.quick("none", kernels__instruction_set="avx1024"))
+
+
+def a_prompt_beyond_the_context_is_refused_before_anything_is_written(shop):
+    must_fail(shop, 65, ("the prompt has", "positions"), "generate", shop.model, "--prompt", "word " * 3000)
 
 
 def bench_sets_an_artifact_beside_itself_and_the_original(shop):
@@ -185,5 +240,7 @@ if __name__ == "__main__":
           inspect_of_a_run_is_its_report, a_plan_foresees_what_the_job_makes, a_plan_without_training_expects_no_time,
           a_plan_refuses_what_the_job_would_refuse, evaluate_prints_a_table_and_compares_with_a_reference,
           evaluate_refuses_what_it_cannot_measure, a_kernel_file_is_mapped_only_where_it_belongs,
+          a_damaged_artifact_computes_nothing, an_instruction_set_is_chosen_and_a_lacking_one_refused,
+          a_prompt_beyond_the_context_is_refused_before_anything_is_written,
           bench_sets_an_artifact_beside_itself_and_the_original, weights_beyond_a_size_are_in_shards,
           the_wrong_kind_of_folder_is_named])

@@ -226,6 +226,11 @@ TEST(PackedMatrix, SaysWhatItHasNoKernelsFor) {
 TEST(InstructionSet, IsChosenByNameAndRefusedWhereItIsLacking) {
   EXPECT_EQ(instruction_set("auto"), best_instruction_set());
   EXPECT_EQ(instruction_set("portable"), InstructionSet::kPortable);
+  EXPECT_EQ(used_instruction_set(), best_instruction_set());
+  use_instruction_set("portable");
+  EXPECT_EQ(used_instruction_set(), InstructionSet::kPortable);
+  use_instruction_set("auto");
+  EXPECT_EQ(used_instruction_set(), best_instruction_set());
   EXPECT_MENTIONS(test::message_of<ConfigError>([] { instruction_set("sse9"); }), "portable");
 }
 

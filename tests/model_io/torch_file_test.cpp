@@ -106,6 +106,25 @@ TEST(TorchFile, RefusesEveryTruncation) {
   }
 }
 
+TEST(TorchFile, KnowsEveryByteOfItsRecordsByTheArchivesSums) {
+  const ScratchFolder folder;
+  const auto file = folder / "a.pt";
+  write_torch_file(file, some_values());
+  EXPECT_NO_THROW(check_torch_file(file));
+  const std::string whole = read_file(file);
+  const at::Tensor tensor = std::get<at::Tensor>(torch_entry(some_values(), "embedding", "test")).contiguous();
+  const std::string bytes(static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes());
+  const std::size_t place = whole.find(bytes);
+  ASSERT_NE(place, std::string::npos);
+  for (const std::size_t offset : {std::size_t{0}, bytes.size() - 1}) {
+    std::string damaged = whole;
+    damaged[place + offset] = static_cast<char>(damaged[place + offset] ^ 1);
+    write_file_atomically(file, damaged);
+    EXPECT_NO_THROW(read_torch_file(file)) << "a tensor may have any bits";
+    EXPECT_MENTIONS(test::message_of<DataError>([&] { check_torch_file(file); }), "another CRC-32");
+  }
+}
+
 TEST(TorchFile, TellsHowToConvertTheOldFormat) {
   const ScratchFolder folder;
   test::write_text_file(folder / "old.bin",

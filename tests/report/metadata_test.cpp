@@ -145,5 +145,11 @@ TEST(Metadata, ListsEveryFileWithItsHashButNotItself) {
   EXPECT_TRUE(files.contains("tokenizer/tokenizer.json"));
 }
 
+TEST(Metadata, CarriesTheSumOfAllElse) {
+  const auto metadata = nlohmann::json::parse(metadata_text({{"b", 0.1}, {"a", nullptr}}));
+  EXPECT_EQ(metadata.at("metadata_sha256"), sha256_hex(std::string_view(R"({"a":null,"b":0.1})")));
+  EXPECT_EQ(metadata_text(metadata), metadata_text({{"b", 0.1}, {"a", nullptr}})) << "made again, not of itself";
+}
+
 }  // namespace
 }  // namespace tercet

@@ -214,6 +214,10 @@ struct DistributedSection {
   double bucket_mb = 4;  // gradient buckets
 };
 
+struct KernelsSection {
+  std::string instruction_set = "auto";  // auto | portable | avx2 | avx512
+};
+
 struct WatchdogSection {
   double timeout_s = 600;
 };
@@ -270,6 +274,7 @@ struct JobConfig {
   ExportSection exports;
   ReportSection report;
   DistributedSection distributed;
+  KernelsSection kernels;
   WatchdogSection watchdog;
   CheckpointSection checkpoint;
   LogSection log;

@@ -37,8 +37,10 @@ struct Generated {
   double prefill_s = 0, decode_s = 0;     // the prompt; the tokens after the first
 };
 
-// `piece` gets each part of the text as soon as it is whole UTF-8. Throws DataError for an empty prompt and one that
-// leaves the model no position.
+// The ids of a prompt. Throws DataError for one that is empty, no UTF-8, or leaves the model no position.
+std::vector<std::int32_t> prompt_ids(const Tokenizer& tokenizer, const std::string& prompt, const ModelConfig& config);
+
+// `piece` gets each part of the text as soon as it is whole UTF-8. Throws as prompt_ids().
 Generated generate(const Decoder& model, const Tokenizer& tokenizer, const std::string& prompt,
                    const GenerationOptions& options, const std::function<void(std::string_view piece)>& piece = {});
 

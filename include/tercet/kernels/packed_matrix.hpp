@@ -32,6 +32,9 @@ InstructionSet best_instruction_set();                    // that this processor
 std::string to_string(InstructionSet set);                // "portable", "avx2", "avx512"
 // Of its name, or "auto" for the best. Throws ConfigError for what this processor lacks.
 InstructionSet instruction_set(const std::string& name);
+// The set of that name is what products take from now on (before: the best). Throws as instruction_set().
+void use_instruction_set(const std::string& name);
+InstructionSet used_instruction_set();
 
 // What a matrix consists of in the order of the kernels: tensors that a file can hold. See PackedMatrix.
 struct PackedParts {
@@ -99,9 +102,9 @@ struct QuantizedTokens {
 QuantizedTokens quantize_tokens(const at::Tensor& x);  // where x is
 
 // float32 [tokens, rows], where both are; `set` is of the CPU. Throws DataError when the widths or the devices differ.
-at::Tensor multiply(const QuantizedTokens& x, const PackedMatrix& weight, InstructionSet set = best_instruction_set());
+at::Tensor multiply(const QuantizedTokens& x, const PackedMatrix& weight, InstructionSet set = used_instruction_set());
 // The same of several matrices, one or more, with their rows side by side: threads wake once for all of them.
 at::Tensor multiply(const QuantizedTokens& x, const std::vector<const PackedMatrix*>& weights,
-                    InstructionSet set = best_instruction_set());
+                    InstructionSet set = used_instruction_set());
 
 }  // namespace tercet

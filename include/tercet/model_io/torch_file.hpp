@@ -31,6 +31,9 @@ struct TorchValue
 // tensor has more elements than its storage.
 TorchValue read_torch_file(const std::filesystem::path& file);
 
+// Reads every byte of the file, and throws DataError where those of a record are not the ones that were written.
+void check_torch_file(const std::filesystem::path& file);
+
 // Writes dicts, lists, scalars, strings and tensors; those of `deferred` are made as they are written. Temporary name,
 // fsync, rename. Throws StoreError.
 void write_torch_file(const std::filesystem::path& file, const TorchValue& value, const DeferredTensors& deferred = {});

@@ -35,4 +35,7 @@ struct MetadataInput {
 };
 nlohmann::json compression_metadata(const MetadataInput& input);
 
+// The text of the file: with `metadata_sha256`, the SHA-256 of all else as compact JSON with sorted keys.
+std::string metadata_text(nlohmann::json metadata);
+
 }  // namespace tercet
