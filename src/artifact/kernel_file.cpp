@@ -37,6 +37,17 @@ std::unique_ptr<KernelFile> KernelFile::beside(const fs::path& packed_file) {
   return nullptr;
 }
 
+std::unique_ptr<KernelFile> KernelFile::of(const fs::path& packed_file) {
+  const fs::path file = packed_file.parent_path() / kName;
+  auto source = open_safetensors(file);
+  const std::string why = staleness(safetensors_metadata(file), packed_file);
+  if (!why.empty()) {
+    throw DataError("'" + file.string() + "' does not belong to '" + packed_file.string() + "'", why,
+                    "put it beside the packed file that it was made of");
+  }
+  return std::unique_ptr<KernelFile>(new KernelFile(std::move(source)));
+}
+
 std::shared_ptr<const PackedMatrix> KernelFile::matrix(const PackedTensor& tensor) const {
   const auto part = [&](const char* ending) {
     const std::string name = tensor.name + ending;

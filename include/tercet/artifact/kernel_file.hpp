@@ -19,6 +19,8 @@ class KernelFile {
   // The one beside `packed_file`. Null where there is none; or, with a word in the log, where it was made of another
   // packed file (by SHA-256) or holds another version of the order. Throws DataError where it is damaged.
   static std::unique_ptr<KernelFile> beside(const std::filesystem::path& packed_file);
+  // The same, for those who cannot do without: throws DataError or StoreError where beside() would give null.
+  static std::unique_ptr<KernelFile> of(const std::filesystem::path& packed_file);
 
   // Views of the mapping, which they keep; null for a matrix that the file does not hold. Throws DataError naming file
   // and tensor for parts that do not fit the stored form.
