@@ -1,6 +1,8 @@
 // The inventory of a GGUF file, through the reader of the independent check.
 #include <ATen/ops/empty.h>
 
+#include <map>
+
 #include "gguf_view.hpp"
 #include "inventory_parts.hpp"
 #include "tercet/base/heartbeat.hpp"
@@ -35,7 +37,10 @@ Inventory inventory_of_gguf(const fs::path& file) {
   const auto found = container.texts.find("general.architecture");
   const std::string architecture = found == container.texts.end() ? "unnamed" : found->second;
   Inventory inventory{"gguf", "GGUF " + architecture + " model", {{"architecture", architecture}}, fs::file_size(file)};
-  for (const auto& [name, tensor] : container.tensors) {
+  std::map<std::uint64_t, std::string> order;  // as they lie in the file: block after block
+  for (const auto& [name, tensor] : container.tensors) order.emplace(tensor.offset, name);
+  for (const auto& [offset, name] : order) {
+    const TensorEntry& tensor = container.tensors.at(name);
     const Block block = gguf_check::block_of(tensor.type);
     InventoryEntry entry;
     entry.name = name;
@@ -43,7 +48,7 @@ Inventory inventory_of_gguf(const fs::path& file) {
     entry.shape.assign(tensor.sizes.rbegin(), tensor.sizes.rend());
     entry.bytes = static_cast<std::uint64_t>(entry.elements()) / block.values * block.bytes;
     entry.is_parameter = name != "rope_freqs.weight";  // frequencies that config.json's numbers stand for elsewhere
-    const auto* bytes = reinterpret_cast<const std::uint8_t*>(container.data().data()) + tensor.offset;
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(container.data().data()) + offset;
     if (block.has_scale()) look_into(tensor, bytes, file.string(), entry);
     inventory.entries.push_back(entry);
   }

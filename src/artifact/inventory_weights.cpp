@@ -1,6 +1,7 @@
 // Inventories of tensors by name: Hugging Face folders with plain and with quantized weights, and state dicts.
 #include <ATen/ops/bitwise_and.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <regex>
@@ -23,7 +24,7 @@ using nlohmann::json;
 constexpr std::uintmax_t kMaxFolderConfigBytes = 16 << 20;
 constexpr const char* kPackedEnding = ".weight_packed";
 
-// One group of tensors that stands for a matrix, and what is left over for the plain ones.
+// Takes the tensors that stand for a quantized matrix together; what is left over is plain.
 class WeightInventory {
  public:
   WeightInventory(std::unique_ptr<WeightSource> source, std::string where, json settings)
@@ -37,6 +38,7 @@ class WeightInventory {
     if (method == "bitnet") take_bitnet();
     if (method == "compressed-tensors") take_compressed();
     while (!left_.empty()) take_plain(left_.begin()->first);
+    std::sort(entries_.begin(), entries_.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
     return std::move(entries_);
   }
 

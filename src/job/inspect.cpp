@@ -30,9 +30,10 @@ bool lists(const nlohmann::json& metadata, const std::string& place) {
 job::OriginalBytes original_in(const fs::path& metadata_file, const fs::path& artifact) {
   const auto metadata = parse_json_object(read_file(metadata_file, kMostMetadataBytes), metadata_file.string());
   const std::string place = artifact.lexically_relative(metadata_file.parent_path()).generic_string();
-  if (!lists(metadata, place)) return {std::nullopt, "'" + metadata_file.string() + "' does not list it"};
+  if (!lists(metadata, place)) return {std::nullopt, "'" + metadata_file.string() + "' does not list this"};
   const auto mebibytes = metadata.value(nlohmann::json::json_pointer("/metrics/compression~1original_size_mb"), -1.0);
-  if (!(mebibytes > 0)) return {std::nullopt, "'" + metadata_file.string() + "' does not have it"};
+  if (!(mebibytes > 0 && mebibytes < 1e12))
+    return {std::nullopt, "'" + metadata_file.string() + "' does not have its size"};
   return {static_cast<std::uint64_t>(mebibytes * (1 << 20)), ""};
 }
 
@@ -48,16 +49,16 @@ job::OriginalBytes bytes_of_original(const fs::path& path) {
     } catch (const Error& error) {
       return {std::nullopt, error.what()};
     } catch (const nlohmann::json::exception& error) {
-      return {std::nullopt, "'" + metadata.string() + "' does not have it: " + error.what()};
+      return {std::nullopt, "'" + metadata.string() + "' does not have its size: " + error.what()};
     }
   }
-  return {std::nullopt, std::string("no ") + job::kMetadataFile + " lies beside it"};
+  return {std::nullopt, std::string("its size is not known, no ") + job::kMetadataFile + " lies beside this"};
 }
 
 CommandResult inspect_model(const fs::path& path) {
   const Inventory inventory = take_inventory(path);
   const job::OriginalBytes original =
-      inventory.whole ? bytes_of_original(path) : job::OriginalBytes{std::nullopt, "it holds a part of the model"};
+      inventory.whole ? bytes_of_original(path) : job::OriginalBytes{std::nullopt, "this holds a part of the model"};
   return {ExitCode::kPassed, job::inventory_json(inventory, original), job::inventory_text(inventory, original, path)};
 }
 

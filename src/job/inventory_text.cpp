@@ -85,13 +85,12 @@ std::vector<std::string> entry_row(const InventoryEntry& entry) {
 }
 
 std::string ratios_text(const Inventory& inventory, const OriginalBytes& original) {
-  const auto of = [&](std::uint64_t bytes, const std::string& name) {
-    return format_or_dash(ratio_of(bytes, inventory), 2, "x") + " smaller than " + name + " (" + format_bytes(bytes) +
-           ")";
+  const auto of = [&](const std::string& name, std::uint64_t bytes) {
+    return name + " (" + format_bytes(bytes) + ") " + format_or_dash(ratio_of(bytes, inventory), 2, "x");
   };
-  std::string text = of(bytes_at(4, inventory), "fp32") + ", " + of(bytes_at(2, inventory), "fp16");
-  if (original.bytes) return text + ", " + of(*original.bytes, "the original file") + "\n";
-  return text + "; size of the original file not known: " + original.why_unknown + "\n";
+  const std::string text = "ratio to " + of("fp32", bytes_at(4, inventory)) + ", " + of("fp16", bytes_at(2, inventory));
+  if (original.bytes) return text + ", " + of("the original file", *original.bytes) + "\n";
+  return text + "; none to the original file: " + original.why_unknown + "\n";
 }
 
 }  // namespace

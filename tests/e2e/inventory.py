@@ -121,8 +121,8 @@ def ratios_are_those_of_the_report(shop):
             check_close(found["ratio_file"], results["file_bytes"] / found["bytes"], 1e-12, f"ratio of {kind}")
         check_close(found["ratio_fp32"], 4 * found["parameters"] / found["bytes"], 1e-12, f"ratio of {kind}")
         text = shop.run("inspect", path, ranks=0).must_end_with(0).out
-        for words in (f"{found['ratio_fp32']:.2f}x smaller than fp32", f"{found['ratio_fp16']:.2f}x smaller than fp16",
-                      "smaller than the original file" if whole else "it holds a part of the model"):
+        for words in ("ratio to fp32", f") {found['ratio_fp32']:.2f}x, fp16", f") {found['ratio_fp16']:.2f}x",
+                      f") {found['ratio_file']:.2f}x" if whole else "this holds a part of the model"):
             check(words in text, f"{words!r} is missing in:\n{text}")
     check_equal((inspected(shop, shop.model)["ratio_file"], inspected(shop, shop.model)["original_bytes"]), (None, None),
                 "ratio of the original")
