@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "tercet/artifact/packed_model.hpp"
@@ -27,6 +28,8 @@ class KernelFile {
   std::shared_ptr<const PackedMatrix> matrix(const PackedTensor& tensor) const;
 
  private:
+  // Null where it cannot stand for the packed file, and `why_not` says why.
+  static std::unique_ptr<KernelFile> open(const std::filesystem::path& packed_file, std::string& why_not);
   explicit KernelFile(std::unique_ptr<WeightSource> source) : source_(std::move(source)) {}
   std::unique_ptr<WeightSource> source_;
 };
