@@ -112,21 +112,21 @@ void Container::check_extents() const {
 Block block_of(std::uint32_t type) {
   switch (type) {
     case 0:
-      return {1, 4};
+      return {"F32", 1, 4};
     case 1:
-      return {1, 2};
+      return {"F16", 1, 2};
     case 2:
-      return {32, 18};
+      return {"Q4_0", 32, 18};
     case 8:
-      return {32, 34};
+      return {"Q8_0", 32, 34};
     case 34:
-      return {256, 54};
+      return {"TQ1_0", 256, 54, 52};
     case 35:
-      return {256, 66};
+      return {"TQ2_0", 256, 66, 64};
     case 42:
-      return {64, 18};
+      return {"Q2_0", 64, 18};
     default:
-      return {1, 0};
+      return {};
   }
 }
 
@@ -145,6 +145,10 @@ int ternary_digit(std::uint8_t byte, std::uint64_t place) {
 }
 
 }  // namespace
+
+float scale(std::uint32_t type, const std::uint8_t* block) {
+  return half_at(block + block_of(type).scale_at);
+}
 
 float element(std::uint32_t type, const std::uint8_t* block, std::uint64_t n) {
   switch (type) {

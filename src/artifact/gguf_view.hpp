@@ -19,9 +19,13 @@ struct TensorEntry {
 };
 
 struct Block {
+  const char* name = "";
   std::uint64_t values = 1, bytes = 0;  // bytes 0: not a type of ours
+  std::uint64_t scale_at = 0;           // where d stands in a block of several values
+  bool has_scale() const { return values > 1; }
 };
 Block block_of(std::uint32_t type);
+float scale(std::uint32_t type, const std::uint8_t* block);                     // d of a block that has one
 float element(std::uint32_t type, const std::uint8_t* block, std::uint64_t n);  // number n of one block
 
 // Throws DataError for whatever is not sound: every length is held against what is left of the file, and the data of

@@ -26,15 +26,34 @@ std::string staleness(const std::map<std::string, std::string>& metadata, const 
 
 }  // namespace
 
-std::unique_ptr<KernelFile> KernelFile::beside(const fs::path& packed_file) {
+std::unique_ptr<KernelFile> KernelFile::open(const fs::path& packed_file, std::string& why_not) {
   const fs::path file = packed_file.parent_path() / kName;
-  if (!fs::exists(file)) return nullptr;
   auto source = open_safetensors(file);
-  const std::string why = staleness(safetensors_metadata(file), packed_file);
-  if (why.empty()) return std::unique_ptr<KernelFile>(new KernelFile(std::move(source)));
-  log::warn("'" + file.string() + "' is passed over: " + why + "; '" + packed_file.filename().string() +
-            "' is put in order instead, which takes longer");
-  return nullptr;
+  why_not = staleness(safetensors_metadata(file), packed_file);
+  return why_not.empty() ? std::unique_ptr<KernelFile>(new KernelFile(std::move(source))) : nullptr;
+}
+
+std::unique_ptr<KernelFile> KernelFile::beside(const fs::path& packed_file) {
+  const std::string name = (packed_file.parent_path() / kName).string();
+  if (!fs::exists(name)) return nullptr;
+  std::string why_not;
+  auto kernels = open(packed_file, why_not);
+  if (!kernels) {
+    log::warn("'" + name + "' is passed over: " + why_not + "; '" + packed_file.filename().string() +
+              "' is put in order instead, which takes longer");
+  }
+  return kernels;
+}
+
+std::unique_ptr<KernelFile> KernelFile::of(const fs::path& packed_file) {
+  const std::string name = (packed_file.parent_path() / kName).string();
+  std::string why_not;
+  auto kernels = open(packed_file, why_not);
+  if (!kernels) {
+    throw DataError("'" + name + "' does not belong to '" + packed_file.string() + "'", why_not,
+                    "put it beside the packed file that it was made of");
+  }
+  return kernels;
 }
 
 std::shared_ptr<const PackedMatrix> KernelFile::matrix(const PackedTensor& tensor) const {

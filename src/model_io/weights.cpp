@@ -55,7 +55,7 @@ class TorchWeights final : public WeightSource {
 
 std::unique_ptr<WeightSource> open_file(const fs::path& file) {
   if (file.extension() == ".safetensors") return open_safetensors(file);
-  return std::make_unique<TorchWeights>(file);
+  return open_state_dict(file);
 }
 
 // Several files behind an index {"weight_map": {tensor: file}}.
@@ -125,6 +125,10 @@ class ShardedWeights final : public WeightSource {
 };
 
 }  // namespace
+
+std::unique_ptr<WeightSource> open_state_dict(const fs::path& file) {
+  return std::make_unique<TorchWeights>(file);
+}
 
 std::unique_ptr<WeightSource> open_weights(const fs::path& folder) {
   for (const std::string name : {"model.safetensors", "pytorch_model.bin"}) {

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "tercet/artifact/packed_model.hpp"
@@ -19,12 +20,16 @@ class KernelFile {
   // The one beside `packed_file`. Null where there is none; or, with a word in the log, where it was made of another
   // packed file (by SHA-256) or holds another version of the order. Throws DataError where it is damaged.
   static std::unique_ptr<KernelFile> beside(const std::filesystem::path& packed_file);
+  // The same, for those who cannot do without: throws DataError or StoreError where beside() would give null.
+  static std::unique_ptr<KernelFile> of(const std::filesystem::path& packed_file);
 
   // Views of the mapping, which they keep; null for a matrix that the file does not hold. Throws DataError naming file
   // and tensor for parts that do not fit the stored form.
   std::shared_ptr<const PackedMatrix> matrix(const PackedTensor& tensor) const;
 
  private:
+  // Null where it cannot stand for the packed file, and `why_not` says why.
+  static std::unique_ptr<KernelFile> open(const std::filesystem::path& packed_file, std::string& why_not);
   explicit KernelFile(std::unique_ptr<WeightSource> source) : source_(std::move(source)) {}
   std::unique_ptr<WeightSource> source_;
 };

@@ -36,6 +36,8 @@ class WeightSource {
 // Throws DataError naming file and tensor for anything malformed, StoreError when unreadable.
 std::unique_ptr<WeightSource> open_weights(const std::filesystem::path& folder);
 std::unique_ptr<WeightSource> open_safetensors(const std::filesystem::path& file);
+// A .pt or .bin file of PyTorch that holds a flat dict of tensors, some of which may share memory.
+std::unique_ptr<WeightSource> open_state_dict(const std::filesystem::path& file);
 std::map<std::string, std::string> safetensors_metadata(
     const std::filesystem::path& file);  // throws as open_safetensors
 
