@@ -49,7 +49,7 @@ KernelOrder order_of(const StoredTensor& stored) {
 
 bool is_expected(const PackedTensor& tensor) {
   static const std::set<std::string> kOthers{"norm", "bias", "position_embedding"};
-  if (!tensor.stored.spec.format->is_grid() || tensor.input_first || kOthers.contains(tensor.role)) return false;
+  if (!tensor.stored.spec.format->is_grid() || kOthers.contains(tensor.role)) return false;
   const KernelOrder order = order_of(tensor.stored);
   return order.columns <= kWidestRow && (order.groups() == 1 || order.group % order.columns_of_chunk() == 0);
 }

@@ -18,7 +18,6 @@ bool is_multiplied(const PackedTensor& tensor) {
 }
 
 std::string kernel_refusal(const PackedTensor& tensor) {
-  if (tensor.input_first) return "it is a Conv1D";
   return PackedMatrix::refusal(tensor.stored.spec, tensor.stored.shape[1]);
 }
 

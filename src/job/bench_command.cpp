@@ -16,6 +16,20 @@ struct Contender {
   Decoder model;
 };
 
+// Says how many matrices are multiplied as they are stored where that is not all of them: the others have no kernel, or
+// are kept in fp16.
+std::string packed_name(const Decoder& model) {
+  std::int64_t matrices = 0, packed = 0;
+  for (const Parameter& parameter : model.parameters()) {
+    if (!is_block_linear(parameter.role) && parameter.role != Role::kEmbedding && parameter.role != Role::kHead)
+      continue;
+    ++matrices;
+    packed += parameter.packed != nullptr ? 1 : 0;
+  }
+  if (packed == matrices) return "packed";
+  return "packed (" + std::to_string(packed) + " of " + std::to_string(matrices) + " matrices)";
+}
+
 std::vector<Contender> contenders_of(const BenchRequest& request, const std::string& device) {
   std::vector<Contender> contenders;
   const auto add = [&](const std::string& name, const Decoder& model) { contenders.push_back({name, model}); };
@@ -28,7 +42,7 @@ std::vector<Contender> contenders_of(const BenchRequest& request, const std::str
     original(request.model, "");
   } else {
     const Decoder packed = job::load_model(request.model, {}, device, WeightForm::kPacked).decoder;
-    if (packed.activation_bits() == 8) add("packed", packed);
+    if (packed.activation_bits() == 8) add(packed_name(packed), packed);
     const Decoder dense = job::load_model(request.model, {}, device).decoder;
     add("dequantized, fp32", dense);
     // An original beside it computes as much.

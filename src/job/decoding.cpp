@@ -16,8 +16,7 @@ namespace {
 constexpr std::int64_t kPromptTokens = 32;  // of a sample that goes on from held-out text
 
 std::string kernel_refusal(const TrainedParameter& parameter, const std::string& device) {
-  if (parameter.input_first) return "it is a Conv1D";
-  return PackedMatrix::refusal(*parameter.spec, parameter.master.size(1), device);
+  return PackedMatrix::refusal(*parameter.spec, parameter.master.size(parameter.input_first ? 0 : 1), device);
 }
 
 DecodeRate decode_rate(const Speed& speed) {

@@ -6,6 +6,7 @@
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/nonzero.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <numbers>
@@ -172,7 +173,10 @@ Parameter checked_parameter(const ParameterSpec& spec, const Tensors& tensors, c
   Parameter parameter{spec.name, spec.role, spec.layer, spec.input_first, {}};
   if (packing) parameter.packed = packing(spec);
   if (parameter.packed != nullptr) {
-    require_shape(spec, {parameter.packed->rows(), parameter.packed->columns()}, required_origin(spec, tensors));
+    std::vector<std::int64_t> shape{parameter.packed->rows(), parameter.packed->columns()};
+    if (spec.input_first)
+      std::reverse(shape.begin(), shape.end());  // what is stored is [out, in] whatever the model has
+    require_shape(spec, shape, required_origin(spec, tensors));
     parameter.value = shape_alone(spec.shape);
   } else if (residence == Residence::kStreamed && spec.layer >= 0) {
     give_back_freed_memory(checked_value(spec, tensors, "cpu").nbytes());
@@ -254,7 +258,7 @@ Decoder Decoder::from_stored(const ModelConfig& config, const std::vector<Stored
   tensors.where = "the stored parameters";
   const Packing packing = [&](const ParameterSpec& spec) -> std::shared_ptr<const PackedMatrix> {
     const auto found = known.find(spec.name);
-    if (found == known.end() || found->second->input_first || !is_packed_in(form, spec.role)) return nullptr;
+    if (found == known.end() || !is_packed_in(form, spec.role)) return nullptr;
     const StoredTensor& stored = found->second->stored;
     if (stored.shape.size() != 2 || !PackedMatrix::refusal(stored.spec, stored.shape[1], device).empty()) {
       return nullptr;

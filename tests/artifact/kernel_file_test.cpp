@@ -7,10 +7,12 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <set>
 
 #include "export_models.hpp"
 #include "support/errors.hpp"
 #include "support/scratch_folder.hpp"
+#include "tercet/quant/number_format.hpp"
 
 namespace tercet {
 namespace {
@@ -35,6 +37,23 @@ at::Tensor logits_of(const PackedModel& model, const KernelFile* kernels, Weight
   return decoder.forward(at::arange(40, at::kLong).mul(37).remainder(257).unsqueeze(0));
 }
 
+std::set<std::string> tensors_with_codes(const std::filesystem::path& file) {
+  std::set<std::string> names;
+  const auto source = open_safetensors(file);
+  for (const auto& [name, info] : source->tensors()) {
+    if (name.ends_with(".codes")) names.insert(name.substr(0, name.size() - std::string(".codes").size()));
+  }
+  return names;
+}
+
+std::set<std::string> quantized_matrices(const PackedModel& model) {
+  std::set<std::string> names;
+  for (const PackedTensor& tensor : model.tensors) {
+    if (tensor.stored.spec.format->is_grid()) names.insert(tensor.name);
+  }
+  return names;
+}
+
 TEST(KernelFile, GivesTheBitsOfThePackedFileInEveryFamilyAndFormat) {
   std::vector<test::ExportCase> cases = test::export_cases();
   cases.push_back({"ternary5", packed_of(llama_json(64, 172, false), spec_of("ternary5", Granularity::kChannel)), {}});
@@ -44,6 +63,7 @@ TEST(KernelFile, GivesTheBitsOfThePackedFileInEveryFamilyAndFormat) {
     const ScratchFolder folder;
     test::write_exports(folder.path(), each.model, {"kernels"});
     EXPECT_EQ(test::join(verify_artifacts(folder.path())), "");
+    EXPECT_EQ(tensors_with_codes(folder / KernelFile::kName), quantized_matrices(each.model));
     const auto kernels = KernelFile::beside(folder / kMaster);
     ASSERT_NE(kernels, nullptr);
     const PackedModel read = read_packed_model(folder / kMaster, PackedCheck::kAllButCodes);

@@ -4,6 +4,7 @@ import json
 import zipfile
 
 from driving import DEQUANTIZED, PACKED, QUICK, check, check_close, check_equal, main, sets
+from random_models import config_of, random_model
 
 
 def rounded(shop):
@@ -207,6 +208,52 @@ def bench_sets_an_artifact_beside_itself_and_the_original(shop):
     check(packed < half < whole, f"bytes read for a token: {alone}")
 
 
+def gpt2(shop):
+    """Of random weights: biases, learned positions, one matrix for queries, keys and values; matrices [in, out]."""
+    hidden, layers, positions, vocabulary = 64, 2, 128, config_of(shop.model)["vocab_size"]
+    config = {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "vocab_size": vocabulary, "n_embd": hidden,
+              "n_layer": layers, "n_head": 4, "n_positions": positions, "n_inner": None}
+    shapes = {"transformer.wte.weight": [vocabulary, hidden], "transformer.wpe.weight": [positions, hidden]}
+    for block in range(layers):
+        prefix = f"transformer.h.{block}."
+        for name, sizes in (("attn.c_attn", (hidden, 3 * hidden)), ("attn.c_proj", (hidden, hidden)),
+                            ("mlp.c_fc", (hidden, 4 * hidden)), ("mlp.c_proj", (4 * hidden, hidden))):
+            shapes.update({f"{prefix}{name}.weight": list(sizes), f"{prefix}{name}.bias": [sizes[1]]})
+        shapes.update({f"{prefix}ln_{n}.{part}": [hidden] for n in (1, 2) for part in ("weight", "bias")})
+    shapes.update({f"transformer.ln_f.{part}": [hidden] for part in ("weight", "bias")})
+    return random_model(shop, shop.folder / "gpt2", config, shapes)
+
+
+def gpt2_is_multiplied_packed_like_the_others(shop):
+    run = shop.folder / "gpt2-run"
+    shop.run(*shop.quick(run.name, model__path=gpt2(shop), training__enabled="false", export__formats="[kernels]",
+                         gates__gradient_flow__severity="warn")).must_end_with(0)
+    shop.run("verify", run, ranks=0).must_end_with(0)
+    speed = shop.run("report", run, "--json", ranks=0).must_end_with(0).json["results"]["speed"]
+    check(speed.get("packed", {}).get("median", 0) > 0, f"the speed gate measured nothing: {speed}")
+    said = json.loads((run / "artifacts" / "compression_metadata.json").read_text(encoding="utf-8"))
+    check("9 of 9" in said["exports"]["kernels"], f"what was chosen: {said['exports']}")
+    evaluate = ("evaluate", run, "--data", shop.text, "--sequence-length", "64", "--windows", "20", "--json")
+    dense, packed = (shop.run(*evaluate, "--weights", weights, ranks=0).must_end_with(0).json["nll"]
+                     for weights in ("dense", "packed"))
+    check_close(packed, dense, 1e-5, "nll by packed kernels")
+    bench = ("bench", run, "--prompt-tokens", "8", "--new-tokens", "4", "--repetitions", "1", "--json")
+    rows = shop.run(*bench, ranks=0).must_end_with(0).json["models"]
+    check_equal([row["name"] for row in rows], ["packed", "dequantized, fp32", "dequantized, bf16"], "rows")
+    generate = ("generate", run, "--prompt", "import email", "--tokens", 20, "--weights", "packed", "--json")
+    mapped = shop.run(*generate, ranks=0).must_end_with(0).json["ids"]
+    (run / "artifacts" / "kernels.safetensors").unlink()
+    check_equal(shop.run(*generate, ranks=0).must_end_with(0).json["ids"], mapped, "token ids without the kernel file")
+
+
+def bench_says_how_many_matrices_are_packed(shop):
+    run = shop.folder / "some-packed"
+    shop.run(*shop.quick(run.name, training__enabled="false", quantization__skip="['*down_proj*']")).must_end_with(0)
+    bench = ("bench", run, "--prompt-tokens", "8", "--new-tokens", "4", "--repetitions", "1", "--json")
+    rows = shop.run(*bench, ranks=0).must_end_with(0).json["models"]
+    check_equal(rows[0]["name"], "packed (13 of 15 matrices)", "the row of one with two matrices in fp16")
+
+
 def weights_beyond_a_size_are_in_shards(shop):
     run = shop.folder / "shards"
     settings = {"training__enabled": "false", "export__shard_size_mb": "0.1"}
@@ -242,5 +289,6 @@ if __name__ == "__main__":
           evaluate_refuses_what_it_cannot_measure, a_kernel_file_is_mapped_only_where_it_belongs,
           a_damaged_artifact_computes_nothing, an_instruction_set_is_chosen_and_a_lacking_one_refused,
           a_prompt_beyond_the_context_is_refused_before_anything_is_written,
-          bench_sets_an_artifact_beside_itself_and_the_original, weights_beyond_a_size_are_in_shards,
+          bench_sets_an_artifact_beside_itself_and_the_original, gpt2_is_multiplied_packed_like_the_others,
+          bench_says_how_many_matrices_are_packed, weights_beyond_a_size_are_in_shards,
           the_wrong_kind_of_folder_is_named])

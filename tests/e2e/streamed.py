@@ -1,14 +1,17 @@
 """Weights that are streamed: the same bits as with all of them in memory, and memory that does not grow with the model."""
 
-import array
+import contextlib
 import json
 import os
 import pathlib
-import random
-import shutil
 import struct
+import sys
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "fault"))
 
 from driving import PACKED, Skipped, check, check_equal, digests, main, storages
+from interrupting import wait_for_stage, wait_until_gone
+from random_models import config_of, random_model
 
 TUNED = {"training__enabled": "false", "blockwise__enabled": "true", "blockwise__samples": 16, "blockwise__epochs": 1}
 WAYS = {
@@ -25,8 +28,12 @@ WIDE = {"hidden_size": 384, "intermediate_size": 1024, "num_attention_heads": 6,
 BLOCK_BYTES = 4 * (4 * 384 * 384 + 3 * 384 * 1024)
 FEW, MANY = 8, 20
 MOST_GROWTH = 0.05  # of what the added blocks weigh in fp32: names, digests and the like; in ternary alone they weigh 0.0625
-LITTLE = {**TUNED, "blockwise__samples": 4, "blockwise__batch": 4, "training__micro_batch": 2, "calibration__samples": 4,
-          "calibration__shards": 2, "calibration__batch": 2, "evaluation__windows": 4, "evaluation__batch": 2}
+# Every export is written and checked too; one scale for a matrix is what all of them hold.
+ALL_EXPORTS = {"quantization__granularity": "tensor", "export__formats": "[gguf, hf-bitnet, compressed-tensors, kernels]"}
+EXPORTED = ("model.gguf", "hf-bitnet", "compressed-tensors", "kernels.safetensors")
+LITTLE = {**TUNED, **ALL_EXPORTS, "blockwise__samples": 4, "blockwise__batch": 4, "training__micro_batch": 2,
+          "calibration__samples": 4, "calibration__shards": 2, "calibration__batch": 2, "evaluation__windows": 4,
+          "evaluation__batch": 1, "evaluation__sequence_length": 32}
 
 
 def outcome(shop, name, ranks, **settings):
@@ -61,14 +68,8 @@ def what_needs_all_weights_is_refused(shop):
 
 
 def deep_model(shop, blocks):
-    """A Llama of random weights in bfloat16, with the tokenizer of the tiny one."""
-    folder = shop.folder / f"deep-{blocks}"
-    folder.mkdir()
-    for file in pathlib.Path(shop.model).iterdir():
-        if file.suffix == ".json":
-            shutil.copy(file, folder)
-    config = {**json.loads((folder / "config.json").read_text(encoding="utf-8")), **WIDE, "num_hidden_layers": blocks}
-    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    """A Llama of random weights."""
+    config = {**config_of(shop.model), **WIDE, "num_hidden_layers": blocks}
     hidden, wide = config["hidden_size"], config["intermediate_size"]
     shapes = {"model.embed_tokens.weight": [config["vocab_size"], hidden]}
     for block in range(blocks):
@@ -78,50 +79,52 @@ def deep_model(shop, blocks):
         shapes[f"{prefix}mlp.down_proj.weight"] = [hidden, wide]
         shapes.update({f"{prefix}{name}_layernorm.weight": [hidden] for name in ("input", "post_attention")})
     shapes.update({"model.norm.weight": [hidden], "lm_head.weight": [config["vocab_size"], hidden]})
-    write_random(folder / "model.safetensors", shapes)
-    return folder
+    return random_model(shop, shop.folder / f"deep-{blocks}", config, shapes)
 
 
-def write_random(file, shapes):
-    chance = random.Random(1)
-    floats = array.array("f", (chance.gauss(0, 0.02) for _ in range(1 << 16)))
-    pool = floats.tobytes()
-    halves = b"".join(pool[i + 2:i + 4] for i in range(0, len(pool), 4))  # bfloat16: the upper half
-    ones = struct.pack("<H", 0x3F80)
-    header, offset = {}, 0
-    for name, shape in shapes.items():
-        size = 2 * shape[0] * (shape[1] if len(shape) > 1 else 1)
-        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [offset, offset + size]}
-        offset += size
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with file.open("wb") as output:
-        output.write(struct.pack("<Q", len(text)) + text)
-        for name, shape in shapes.items():
-            size = header[name]["data_offsets"][1] - header[name]["data_offsets"][0]
-            if len(shape) == 1:
-                output.write(ones * shape[0])
-                continue
-            begin = 2 * chance.randrange(1 << 16)
-            output.write((halves[begin:] + halves * (size // len(halves) + 1))[:size])
-
-
-def peak_memory(shop, model, name, **settings):
-    """The most bytes that a job on one rank had from malloc at once, and the tensors of the packed model. Pages of mapped
-    files are not among them: they are the system's to take."""
+@contextlib.contextmanager
+def kept_peak(shop):
+    """Programs that are started meanwhile keep their peak in the file that this gives."""
     library = os.environ.get("TERCET_HEAP_PEAK_LIBRARY")
     if not library:
         raise Skipped("no TERCET_HEAP_PEAK_LIBRARY (ctest names it; with sanitizers there is none)")
-    run, kept = shop.folder / name, shop.folder / f"{name}.peak"
+    kept = shop.folder / "heap.peak"
     kept.write_bytes(bytes(8))
     shop.environment.update(LD_PRELOAD=library, TERCET_HEAP_PEAK=str(kept))
     try:
-        shop.run(*shop.quick(name, model__path=model, **{**LITTLE, **settings}, gates__gradient_flow__severity="warn"),
-                 ranks=0).must_end_with(0)
+        yield kept
     finally:
         for variable in ("LD_PRELOAD", "TERCET_HEAP_PEAK"):
             del shop.environment[variable]
-    return struct.unpack("<q", kept.read_bytes())[0], storages(run / "artifacts" / PACKED)
+
+
+def take_peak(kept):
+    """The peak so far; it begins anew."""
+    with kept.open("r+b") as file:  # it is mapped: never another file, never shorter
+        peak = struct.unpack("<q", file.read(8))[0]
+        file.seek(0)
+        file.write(bytes(8))
+    return peak
+
+
+def peak_memory(shop, model, name, **settings):
+    """The most bytes from malloc at once, each by itself: of a job on one rank until it packs, of its writing and judging
+    afterwards, which needs less, and of `verify`; and the tensors of the packed model. Pages of mapped files are not
+    among them: they are the system's to take."""
+    run = shop.folder / name
+    command = shop.quick(name, model__path=model, **{**LITTLE, **settings}, gates__gradient_flow__severity="warn")
+    with kept_peak(shop) as kept, (shop.folder / f"{name}.err").open("w+", encoding="utf-8") as errors:
+        job = shop.start(command, ranks=0, errors=errors)
+        peaks = {}
+        if wait_for_stage(job, run, 1, "pack"):
+            peaks["job"] = take_peak(kept)
+        check_equal(wait_until_gone(job), 0, f"exit code of {name}, see {errors.name}")
+        peaks["written"] = take_peak(kept)
+        shop.run("verify", run, ranks=0).must_end_with(0)
+        peaks["verify"] = take_peak(kept)
+    for export in EXPORTED:
+        check((run / "artifacts" / export).exists(), f"{export} was not written")
+    return peaks, storages(run / "artifacts" / PACKED)
 
 
 def memory_does_not_grow_with_the_number_of_blocks(shop):
@@ -132,13 +135,16 @@ def memory_does_not_grow_with_the_number_of_blocks(shop):
     resident, expected = peak_memory(shop, many, "many-resident")
     planned = shop.run("plan", *shop.quick("none", model__path=many, **LITTLE, **STREAMED)[1:], "--json",
                        ranks=0).must_end_with(0).json["memory_per_rank"]["total"]
-    words = (f"{FEW} blocks {small / 1e6:.0f} MB, {MANY} blocks {large / 1e6:.0f} MB streamed, {resident / 1e6:.0f} MB "
-             f"resident; the blocks added weigh {growth / 1e6:.0f} MB, planned {planned / 1e6:.0f} MB")
-    print(f"    {words}", flush=True)
     check_equal(streamed, expected, "tensors of the deep model")
-    check(large - small < MOST_GROWTH * growth, f"memory grows with the blocks: {words}")
-    check(large < 0.35 * resident, f"little is saved: {words}")
-    check(large < 1.3 * planned, f"more than was planned: {words}")
+    in_all, in_memory = max(large.values()), max(resident.values())
+    words = (f"the blocks added weigh {growth / 1e6:.0f} MB, planned {planned / 1e6:.0f} MB, "
+             f"{in_memory / 1e6:.0f} MB resident; streamed, in MB: ") + ", ".join(
+                 f"{part} {small[part] / 1e6:.1f} with {FEW} blocks, {large[part] / 1e6:.1f} with {MANY}" for part in large)
+    print(f"    {words}", flush=True)
+    for part, peak in large.items():
+        check(peak - small[part] < MOST_GROWTH * growth, f"memory of {part} grows with the blocks: {words}")
+    check(in_all < 0.35 * in_memory, f"little is saved: {words}")
+    check(in_all < 1.3 * planned, f"more than was planned: {words}")
 
 
 if __name__ == "__main__":

@@ -109,16 +109,49 @@ TEST(PackedWeights, GiveTheLogitsOfTheDequantizedModel) {
   }
 }
 
-TEST(PackedWeights, KeepNoDenseCopyAndCountAsParameters) {
-  const ModelConfig config = small_config(Family::kLlama);
-  const Decoder original = Decoder::random(config, 3);
-  const Decoder packed = Decoder::from_stored(config, stored_model(original, "ternary"), WeightForm::kPacked, "cpu");
-  EXPECT_EQ(packed.parameter_count(), original.parameter_count());
-  for (const Parameter& parameter : packed.parameters()) {
-    const bool matrix =
-        is_block_linear(parameter.role) || parameter.role == Role::kEmbedding || parameter.role == Role::kHead;
-    EXPECT_EQ(parameter.packed != nullptr, matrix) << parameter.name;
-    EXPECT_EQ(parameter.value.is_meta(), matrix) << parameter.name;
+TEST(PackedWeights, GiveTheSameTokenByTokenInEveryFamily) {
+  for (const Family family : all_families()) {
+    const ModelConfig config = small_config(family);
+    Decoder model =
+        Decoder::from_stored(config, stored_model(Decoder::random(config, 3), "ternary"), WeightForm::kPacked, "cpu");
+    model.set_activation_bits(8);
+    const at::NoGradGuard no_grad;
+    const at::Tensor ids = some_ids(1, 9, config.vocab_size);
+    const at::Tensor wanted = model.forward(ids)[0];
+    KeyValueCache cache(config, 9);
+    model.next_logits(ids.narrow(1, 0, 8), cache);
+    EXPECT_LT(largest_difference(model.next_logits(ids.narrow(1, 8, 1), cache), wanted[8]),
+              0.02 * wanted.abs().max().item<double>())  // an activation may move to the next of its 255 levels
+        << to_string(family);
+  }
+}
+
+TEST(PackedWeights, KeepNoDenseCopyAndCountAsParametersInEveryFamily) {
+  for (const Family family : all_families()) {
+    const ModelConfig config = small_config(family);
+    const Decoder original = Decoder::random(config, 3);
+    const Decoder packed = Decoder::from_stored(config, stored_model(original, "ternary"), WeightForm::kPacked, "cpu");
+    EXPECT_EQ(packed.parameter_count(), original.parameter_count());
+    for (const Parameter& parameter : packed.parameters()) {
+      const bool matrix =
+          is_block_linear(parameter.role) || parameter.role == Role::kEmbedding || parameter.role == Role::kHead;
+      EXPECT_EQ(parameter.packed != nullptr, matrix) << to_string(family) << " " << parameter.name;
+      EXPECT_EQ(parameter.value.is_meta(), matrix) << to_string(family) << " " << parameter.name;
+    }
+  }
+}
+
+TEST(PackedWeights, OfAnotherShapeThanTheModelsAreRefused) {
+  for (const Family family : {Family::kLlama, Family::kGpt2}) {  // stored as the model has them, and transposed
+    const ModelConfig config = small_config(family);
+    std::vector<StoredParameter> stored = stored_model(Decoder::random(config, 3), "ternary");
+    for (StoredParameter& parameter : stored) {
+      if (parameter.stored.shape.size() != 2 || parameter.stored.shape[0] != config.intermediate_size) continue;
+      parameter.stored = store(dequantize(parameter.stored).t().contiguous(), parameter.stored.spec);
+      const auto load = [&] { Decoder::from_stored(config, stored, WeightForm::kPacked, "cpu"); };
+      EXPECT_MENTIONS(test::message_of<DataError>(load), parameter.name);
+      break;
+    }
   }
 }
 

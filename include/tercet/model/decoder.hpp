@@ -82,7 +82,7 @@ struct StoredParameter {
   std::shared_ptr<const PackedMatrix> packed = nullptr;  // the same in the kernels' order, where that is there already
 };
 // How a model computes with stored matrices. The packed forms take tokens as int8 and have no gradients; what has no
-// kernel (PackedMatrix::refusal, Conv1D) is dequantized all the same.
+// kernel (PackedMatrix::refusal) is dequantized all the same.
 enum class WeightForm {
   kDense,         // dequantized
   kPackedBlocks,  // packed inside the blocks; embedding and head dequantized, so that the head's input stays float32
