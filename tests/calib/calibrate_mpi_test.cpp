@@ -38,7 +38,7 @@ Outcome calibrate_and_ternarize(Communicator& comm) {
   for (const LayerStatistics& layer : outcome.statistics) {
     const at::Tensor& weight = model.parameters()[layer.parameter].value;
     const at::Tensor thresholds = calibrate_format(weight, spec, layer.mean_square).thresholds;
-    outcome.ternary.push_back(quantize(weight, spec, {thresholds, layer.mean_square}));
+    outcome.ternary.push_back(quantize(weight, spec, {thresholds, layer.mean_square, {}, {}, {}}));
   }
   return outcome;
 }

@@ -170,7 +170,7 @@ TEST(Study, NeedsRowsAnOutputAModelAndText) {
 }
 
 TEST(Study, TheOnesOfTheProjectLoad) {
-  for (const char* name : {"smoke", "ternary-ingredients", "bit-widths"}) {
+  for (const char* name : {"smoke", "default", "ternary-ingredients", "ternary-more", "bit-widths"}) {
     const StudyConfig study = load_study_config(source_tree() / "configs/studies" / (std::string(name) + ".yaml"), {});
     EXPECT_TRUE(study.rows.back().is_control) << name;
     for (const StudyElement& element : study.elements) {
