@@ -1,7 +1,6 @@
 #include "remedies.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <numeric>
 #include <set>
@@ -14,16 +13,22 @@ namespace {
 
 constexpr std::int64_t kSmallestGroup = 8;
 
-std::string next_format(const std::string& format) {
-  constexpr std::array<std::pair<const char*, const char*>, 7> kNext = {{{"ternary5", "int3"},
-                                                                         {"ternary", "int3"},
-                                                                         {"int2", "int3"},
-                                                                         {"int3", "int4"},
-                                                                         {"int4", "int6"},
-                                                                         {"int6", "int8"},
-                                                                         {"int8", "float16"}}};
-  const auto found = std::find_if(kNext.begin(), kNext.end(), [&](const auto& row) { return format == row.first; });
-  return found == kNext.end() ? "" : found->second;
+int levels_of(const NumberFormat& format) {
+  const LevelRange levels = format.levels(true);
+  return levels.highest - levels.lowest + 1;
+}
+
+// The smallest grid that tells clearly more values apart, or fp16 above all of them: int3 after trits and int2.
+std::string next_format(const std::string& name) {
+  constexpr double kClearlyMore = 1.7;
+  const NumberFormat& format = *number_format(name);
+  if (!format.is_grid()) return "";
+  const NumberFormat* next = nullptr;
+  for (const NumberFormat* other : number_formats()) {
+    if (!other->is_grid() || levels_of(*other) < kClearlyMore * levels_of(format)) continue;
+    if (next == nullptr || levels_of(*other) < levels_of(*next)) next = other;
+  }
+  return next == nullptr ? "float16" : next->name();
 }
 
 bool is_group(std::int64_t size) {
