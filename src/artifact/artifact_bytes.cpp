@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "contents.hpp"
+#include "hf_files.hpp"
 
 namespace tercet {
 
@@ -14,7 +15,7 @@ ArtifactBytes artifact_bytes(const PackedModel& model) {
     halves.emplace_back(tensor.name, at::empty(shape, at::TensorOptions(at::kHalf).device(at::kMeta)));
   }
   return {torch_file_bytes(packed_content(model)), torch_file_bytes(dequantized_content(model, halves)),
-          safetensors_bytes(halves)};
+          safetensors_bytes(halves, exported_provenance(model, ""))};
 }
 
 }  // namespace tercet

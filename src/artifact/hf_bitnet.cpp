@@ -84,7 +84,7 @@ class HfBitnetExport : public ExportFormat {
 
   std::uint64_t bytes(const PackedModel& model) const override {
     DeferredTensors deferred;
-    return safetensors_bytes(weights(model, deferred));
+    return safetensors_bytes(weights(model, deferred), exported_provenance(model, std::string(64, '0')));
   }
 
   void write(const fs::path& to, const PackedModel& model, const ExportSettings& settings) const override {

@@ -119,7 +119,7 @@ def another_number_of_ranks_trains_on_within_rounding(shop):
 def a_changed_input_is_refused_with_what_changed(shop):
     run, text = shop.folder / "inputs", shop.folder / "mine.txt"
     text.write_text(shop.text.read_text(encoding="utf-8") * 4, encoding="utf-8")
-    settings = {"data__sources": f"[{text}]", "training__enabled": "false"}
+    settings = {"data__sources": f"[{text}]", "data__held_out_fraction": 0.4, "training__enabled": "false"}
     stop_at(shop, run, 1, "calibrate", lambda job: signal_rank(job, shop.program, 0, signal.SIGUSR1), **settings)
     text.write_text(text.read_text(encoding="utf-8") + "One more line.\n", encoding="utf-8")
     refused = shop.run(*arguments_of(shop, run, **settings)).must_end_with(64)
