@@ -28,6 +28,7 @@ COMPENSATED = {"quantization.solver": "compensated", "quantization.solver_sequen
 TUNED = {**COMPENSATED, "blockwise.enabled": "true", "blockwise.samples": SEQUENCES}
 # Then end to end, twice through the same sequences.
 TRAINED = {**TUNED, "blockwise.epochs": 2, "training.enabled": "true", "training.distillation": 1,
+           "evaluation.windows": WINDOWS,  # training keeps what was best on others than those that are measured
            "training.tokens": 2 * LENGTH * SEQUENCES, "training.global_batch_tokens": 8 * LENGTH}
 TRAINING_STEPS = {4: 3e-5, 2: 3e-4}
 
@@ -117,7 +118,7 @@ def tercet_job(contender, bits, folder, arguments):
               "data.held_out_fraction": 0, "calibration.samples": SEQUENCES, "quantization.format": f"int{bits}",
               "quantization.group_size": GROUP, "quantization.embedding_bits": 16, "quantization.activation_bits": 16,
               "quantization.symmetric": str(contender.symmetric).lower(), "training.enabled": "false",
-              "evaluation.windows": 8}  # its own figures are not used
+              "evaluation.windows": 8}  # its own figures are not used, unless it trains
     values.update({f"gates.{gate}.severity": "off" for gate in ("compression", "sparsity", "accuracy", "perplexity")})
     values.update(contender.settings)
     if values["training.enabled"] == "true":
