@@ -11,7 +11,8 @@ namespace {
 namespace fs = std::filesystem;
 
 // Why the file cannot stand for the packed one; empty: it can.
-std::string staleness(const std::map<std::string, std::string>& metadata, const fs::path& packed_file) {
+std::string staleness(const std::map<std::string, std::string>& metadata, const fs::path& packed_file,
+                      const std::string& packed_sha256) {
   const auto value = [&](const char* key) {
     const auto found = metadata.find(key);
     return found == metadata.end() ? "" : found->second;
@@ -21,23 +22,25 @@ std::string staleness(const std::map<std::string, std::string>& metadata, const 
     return "it has version '" + version + "' of the kernels' order, and this program computes with version " +
            std::to_string(kPartsVersion);
   }
-  return value(kMadeOfKey) == sha256_file(packed_file) ? "" : "it was made of another packed file";
+  const std::string hash = packed_sha256.empty() ? sha256_file(packed_file) : packed_sha256;
+  return value(kMadeOfKey) == hash ? "" : "it was made of another packed file";
 }
 
 }  // namespace
 
-std::unique_ptr<KernelFile> KernelFile::open(const fs::path& packed_file, std::string& why_not) {
+std::unique_ptr<KernelFile> KernelFile::open(const fs::path& packed_file, const std::string& packed_sha256,
+                                             std::string& why_not) {
   const fs::path file = packed_file.parent_path() / kName;
   auto source = open_safetensors(file);
-  why_not = staleness(safetensors_metadata(file), packed_file);
+  why_not = staleness(safetensors_metadata(file), packed_file, packed_sha256);
   return why_not.empty() ? std::unique_ptr<KernelFile>(new KernelFile(std::move(source))) : nullptr;
 }
 
-std::unique_ptr<KernelFile> KernelFile::beside(const fs::path& packed_file) {
+std::unique_ptr<KernelFile> KernelFile::beside(const fs::path& packed_file, const std::string& packed_sha256) {
   const std::string name = (packed_file.parent_path() / kName).string();
   if (!fs::exists(name)) return nullptr;
   std::string why_not;
-  auto kernels = open(packed_file, why_not);
+  auto kernels = open(packed_file, packed_sha256, why_not);
   if (!kernels) {
     log::warn("'" + name + "' is passed over: " + why_not + "; '" + packed_file.filename().string() +
               "' is put in order instead, which takes longer");
@@ -48,7 +51,7 @@ std::unique_ptr<KernelFile> KernelFile::beside(const fs::path& packed_file) {
 std::unique_ptr<KernelFile> KernelFile::of(const fs::path& packed_file) {
   const std::string name = (packed_file.parent_path() / kName).string();
   std::string why_not;
-  auto kernels = open(packed_file, why_not);
+  auto kernels = open(packed_file, "", why_not);
   if (!kernels) {
     throw DataError("'" + name + "' does not belong to '" + packed_file.string() + "'", why_not,
                     "put it beside the packed file that it was made of");

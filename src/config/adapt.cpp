@@ -27,11 +27,11 @@ const SizeCategory& category_of(std::int64_t parameters) {
   return kLarge;
 }
 
-bool is_written(const JobConfig& config, const char* key) {
+}  // namespace
+
+bool is_written(const JobConfig& config, std::string_view key) {
   return std::find(config.written.begin(), config.written.end(), key) != config.written.end();
 }
-
-}  // namespace
 
 std::string size_category(std::int64_t parameters) {
   return category_of(parameters).name;

@@ -45,14 +45,11 @@ class Relations {
       return;
     }
     const auto written = std::find_if(keys.begin(), keys.end(), [this](const std::string& key) {
-      return reader_.place_of(key).line > 0 || wrote(key);
+      return reader_.place_of(key).line > 0 || is_written(config_, key);
     });
     problems_.add(reader_.place_of(written == keys.end() ? *keys.begin() : *written), *keys.begin(), text);
   }
 
-  bool wrote(const std::string& key) const {
-    return std::find(config_.written.begin(), config_.written.end(), key) != config_.written.end();
-  }
   bool wrote_section(const std::string& prefix) const {
     return std::any_of(config_.written.begin(), config_.written.end(),
                        [&prefix](const std::string& key) { return key.starts_with(prefix); });

@@ -7,6 +7,7 @@
 
 #include "compress_job.hpp"
 #include "html_page.hpp"
+#include "model_loader.hpp"
 #include "provenance.hpp"
 #include "tercet/base/file.hpp"
 #include "tercet/base/strict_json.hpp"
@@ -235,7 +236,7 @@ void CompressJob::record_kept(const RoundOutcome& kept) {
   say_rounds(true);
   on_root(comm_, [&] {
     const fs::path file = directory_.of_kept(kept.round.name, kept.passed()) / kMetadataFile;
-    nlohmann::json metadata = parse_json_object(read_file(file), file.string());
+    nlohmann::json metadata = read_metadata(file);
     metadata["rounds"] = rounds_said_;
     write_file_atomically(file, metadata_text(metadata));
     return std::string();

@@ -6,16 +6,12 @@
 #include "tercet/artifact/inventory.hpp"
 #include "tercet/artifact/packed_model.hpp"
 #include "tercet/base/error.hpp"
-#include "tercet/base/file.hpp"
-#include "tercet/base/strict_json.hpp"
 #include "tercet/job/commands.hpp"
 
 namespace tercet {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::uintmax_t kMostMetadataBytes = 256 << 20;
 
 // Whether the metadata lists the artifact `place`, a file or a folder.
 bool lists(const nlohmann::json& metadata, const std::string& place) {
@@ -28,7 +24,7 @@ bool lists(const nlohmann::json& metadata, const std::string& place) {
 }
 
 job::OriginalBytes original_in(const fs::path& metadata_file, const fs::path& artifact) {
-  const auto metadata = parse_json_object(read_file(metadata_file, kMostMetadataBytes), metadata_file.string());
+  const auto metadata = job::read_metadata(metadata_file);
   const std::string place = artifact.lexically_relative(metadata_file.parent_path()).generic_string();
   if (!lists(metadata, place)) return {std::nullopt, "'" + metadata_file.string() + "' does not list this"};
   const auto mebibytes = metadata.value(nlohmann::json::json_pointer("/metrics/compression~1original_size_mb"), -1.0);

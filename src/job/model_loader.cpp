@@ -15,8 +15,6 @@ namespace tercet::job {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::uintmax_t kMaxMetadataBytes = 256 << 20;
-
 void check_vocabulary(const Tokenizer& tokenizer, const ModelConfig& config, const fs::path& folder) {
   if (tokenizer.vocab_size() <= config.vocab_size) return;
   throw DataError("the tokenizer in '" + folder.string() + "' does not fit the model",
@@ -39,33 +37,41 @@ ModelConfig config_at(const ModelLocation& location) {
              : read_packed_model(location.weights, PackedCheck::kAllButCodes).config;
 }
 
-LoadedModel load_hugging_face(const ModelLocation& location, const std::string& device, Residence residence) {
-  const ModelConfig config = read_model_config(location.weights);
+LoadedModel load_hugging_face(const ModelLocation& location, const ModelConfig& config, const std::string& device,
+                              Residence residence) {
   const std::shared_ptr<const WeightSource> weights = open_weights(location.weights);
   return {location, Decoder::load(config, weights, device, residence), nullptr, weights->bytes(), weights->files()};
 }
 
-// Codes take any bits without complaint: a damaged or exchanged file would compute something else. So files that lie
-// beside the metadata they were published with must be those; a packed file alone has the sums of its archive.
-void check_undamaged(const fs::path& packed, bool with_kernels) {
-  const fs::path metadata = packed.parent_path() / kMetadataFile;
-  if (!fs::exists(metadata)) return check_torch_file(packed);
-  const auto text = read_file(metadata, kMaxMetadataBytes);
-  const nlohmann::json files = parse_json_object(text, metadata.string()).value("files", nlohmann::json::object());
-  for (const fs::path& file : {packed, packed.parent_path() / KernelFile::kName}) {
-    const auto listed = files.find(file.filename().string());
-    if (listed == files.end() || (file != packed && !with_kernels) || *listed == sha256_file(file)) continue;
-    throw DataError("'" + file.string() + "' is not the file that " + kMetadataFile + " was written with",
-                    "its SHA-256 is another: it is damaged, or was exchanged",
-                    "tercet verify looks at every artifact; take the folder from where it was published");
-  }
+// The SHA-256 of a file, if the metadata lists it: then it must be the one that is listed.
+std::string checked_digest(const nlohmann::json& files, const fs::path& file) {
+  const auto listed = files.find(file.filename().string());
+  if (listed == files.end()) return "";
+  const std::string digest = sha256_file(file);
+  if (*listed == digest) return digest;
+  throw DataError("'" + file.string() + "' is not the file that " + kMetadataFile + " was written with",
+                  "its SHA-256 is another: it is damaged, or was exchanged",
+                  "tercet verify looks at every artifact; take the folder from where it was published");
 }
 
-// A kernel file beside the packed one says by its hash that the packed one was looked at before.
+// Codes take any bits without complaint: a damaged or exchanged file would compute something else. So files that lie
+// beside the metadata they were published with must be those. A kernel file says by its hash that the packed one was
+// looked at before; a packed file alone has the sums of its archive.
+std::unique_ptr<KernelFile> undamaged(const fs::path& packed, WeightForm form) {
+  const fs::path metadata = packed.parent_path() / kMetadataFile;
+  const bool is_published = fs::exists(metadata);
+  const nlohmann::json files =
+      is_published ? read_metadata(metadata).value("files", nlohmann::json::object()) : nlohmann::json::object();
+  const std::string digest = checked_digest(files, packed);
+  auto kernels = form == WeightForm::kDense ? nullptr : KernelFile::beside(packed, digest);
+  if (kernels) checked_digest(files, packed.parent_path() / KernelFile::kName);
+  if (!kernels && !is_published) check_torch_file(packed);
+  return kernels;
+}
+
 LoadedModel load_packed(const ModelLocation& location, const std::string& device, WeightForm form,
                         Residence residence) {
-  const auto kernels = form == WeightForm::kDense ? nullptr : KernelFile::beside(location.weights);
-  check_undamaged(location.weights, kernels != nullptr);
+  const auto kernels = undamaged(location.weights, form);
   const PackedModel packed =
       read_packed_model(location.weights, kernels ? PackedCheck::kAllButCodes : PackedCheck::kAll);
   std::vector<StoredParameter> parameters;
@@ -103,10 +109,15 @@ LoadedModel load_model(const fs::path& path, const fs::path& tokenizer, const st
   std::unique_ptr<Tokenizer> text = open_tokenizer(location.tokenizer);
   check_vocabulary(*text, config, location.tokenizer);
   if (check) check(config, *text);
-  LoadedModel model = location.kind == ModelKind::kHuggingFace ? load_hugging_face(location, device, residence)
+  LoadedModel model = location.kind == ModelKind::kHuggingFace ? load_hugging_face(location, config, device, residence)
                                                                : load_packed(location, device, form, residence);
   model.tokenizer = std::move(text);
   return model;
+}
+
+nlohmann::json read_metadata(const fs::path& file) {
+  constexpr std::uintmax_t kMostBytes = 256 << 20;
+  return parse_json_object(read_file(file, kMostBytes), file.string());
 }
 
 void check_positions(const ModelConfig& config, std::int64_t length, const std::string& key) {

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,9 @@ LoadedModel load_model(const std::filesystem::path& path, const std::filesystem:
 
 // Throws ConfigError when sequences of `length` do not fit the model's positions; `key` is the setting to blame.
 void check_positions(const ModelConfig& config, std::int64_t length, const std::string& key);
+
+// Of a compression_metadata.json. Throws DataError where it is none.
+nlohmann::json read_metadata(const std::filesystem::path& file);
 
 constexpr const char* kPackedFile = "bitnet_quantized_model.pt";
 constexpr const char* kDequantizedFile = "bitnet_dequantized_fp16.pt";

@@ -18,8 +18,10 @@ class KernelFile {
   static constexpr const char* kName = "kernels.safetensors";
 
   // The one beside `packed_file`. Null where there is none; or, with a word in the log, where it was made of another
-  // packed file (by SHA-256) or holds another version of the order. Throws DataError where it is damaged.
-  static std::unique_ptr<KernelFile> beside(const std::filesystem::path& packed_file);
+  // packed file (by SHA-256) or holds another version of the order. Throws DataError where it is damaged. The packed
+  // file is hashed for that, unless `packed_sha256` is given.
+  static std::unique_ptr<KernelFile> beside(const std::filesystem::path& packed_file,
+                                            const std::string& packed_sha256 = "");
   // The same, for those who cannot do without: throws DataError or StoreError where beside() would give null.
   static std::unique_ptr<KernelFile> of(const std::filesystem::path& packed_file);
 
@@ -29,7 +31,8 @@ class KernelFile {
 
  private:
   // Null where it cannot stand for the packed file, and `why_not` says why.
-  static std::unique_ptr<KernelFile> open(const std::filesystem::path& packed_file, std::string& why_not);
+  static std::unique_ptr<KernelFile> open(const std::filesystem::path& packed_file, const std::string& packed_sha256,
+                                          std::string& why_not);
   explicit KernelFile(std::unique_ptr<WeightSource> source) : source_(std::move(source)) {}
   std::unique_ptr<WeightSource> source_;
 };

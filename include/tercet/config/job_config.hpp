@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -303,6 +304,8 @@ bool streams_weights(const JobConfig& config);  // model.weights: streamed
 // What the last of progressive.formats gets of `tokens`, and what each of the others, in whole steps.
 std::int64_t tokens_of_stage(const JobConfig& config, std::size_t stage, std::int64_t tokens);
 std::int64_t tokens_of_remedy(const JobConfig& config);  // of each round, in whole steps
+
+bool is_written(const JobConfig& config, std::string_view key);  // by the user
 
 // Defaults by parameter count (tiny < 50 M, small < 500 M, medium < 2 B, large) for keys that were not written.
 std::string size_category(std::int64_t parameters);  // "tiny", "small", "medium", "large"
